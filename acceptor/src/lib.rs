@@ -1,0 +1,1 @@
+//! Who gets in, and where they go: listeners, admission and placement of connections.
