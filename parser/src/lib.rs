@@ -1,1 +1,7 @@
-//! HTTP/1.1 on plain slices: a streaming request state machine and a response encoder, no allocation, no I/O.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+pub mod error;
+pub mod http1;
+
+pub use error::Refusal;

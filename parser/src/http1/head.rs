@@ -1,0 +1,479 @@
+//! Request heads: request line and fields, zero-copy, checked as they are read.
+//!
+//! `httparse` does the tokenizing. What it lets through and HTTP does not is caught around it:
+//!
+//! | input | httparse | here |
+//! |---|---|---|
+//! | bare LF as a line end | accepted | refused |
+//! | any number of empty lines in front, also of bare LF | skipped | up to four, CRLF only |
+//! | non-ASCII bytes or `#` in the target | accepted if UTF-8 | refused |
+//! | HTTP/1.2 to HTTP/1.9 | refused | served as 1.1 (RFC 9110 §2.5) |
+//! | HTTP/2.0 | refused as malformed | 505 |
+
+use std::mem::MaybeUninit;
+
+use httparse::Header;
+
+use super::limits::FIELDS_MAX;
+use super::method::METHOD_BYTES_MAX;
+use super::scan::{self, Fault, HeadScan};
+use super::target::{self, TargetForm};
+use super::{BodyKind, Limits, Method, framing};
+use crate::Refusal;
+
+/// The version of a message. A later minor version than 1 counts as 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Version {
+    /// HTTP/1.0 (RFC 1945): no persistent connections unless asked for, no chunks.
+    Http10,
+    /// HTTP/1.1 (RFC 9112).
+    Http11,
+}
+
+/// Room for the fields of one head, on the caller's stack. Creating it costs nothing: the slots
+/// stay uninitialized, and their memory untouched, until fields are written to them. 6.4 KB.
+pub struct FieldSlots<'b> {
+    slots: Slots<'b>,
+    /// For the rare head that is tokenized in two steps (see [`later_version`]): the borrow of
+    /// the others ends only with the head.
+    spare: Slots<'b>,
+}
+
+type Slots<'b> = [MaybeUninit<Header<'b>>; FIELDS_MAX];
+
+impl FieldSlots<'_> {
+    /// Empty slots.
+    #[inline(always)]
+    pub const fn new() -> Self {
+        Self {
+            slots: [const { MaybeUninit::uninit() }; FIELDS_MAX],
+            spare: [const { MaybeUninit::uninit() }; FIELDS_MAX],
+        }
+    }
+}
+
+impl Default for FieldSlots<'_> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A result, or the need for more input. Incomplete is not an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress<T> {
+    /// All of it is there.
+    Complete(T),
+    /// Call again with the same input and more behind it.
+    Partial,
+}
+
+/// Parses one request head, over as many calls as its bytes need to arrive. Plain data, 8 bytes;
+/// a default value starts the next head.
+///
+/// ```
+/// use corelane_parser::http1::{FieldSlots, HeadParser, Limits, Method, Progress};
+///
+/// let mut parser = HeadParser::default();
+/// let limits = Limits::default();
+/// let input = b"GET /a?b HTTP/1.1\r\nHost: example.org\r\n\r\nthe rest";
+///
+/// let early = parser.parse(&input[..20], &mut FieldSlots::new(), &limits).unwrap().is_partial();
+/// assert!(early);
+///
+/// let mut slots = FieldSlots::new();
+/// let Ok(Progress::Complete(head)) = parser.parse(input, &mut slots, &limits) else { panic!() };
+/// assert_eq!(head.method(), Method::Get);
+/// assert_eq!((head.path(), head.query()), ("/a", Some("b")));
+/// assert_eq!(head.header("host"), Some(&b"example.org"[..]));
+/// assert_eq!(&input[head.bytes()..], b"the rest");
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeadParser {
+    scan: HeadScan,
+}
+
+impl<T> Progress<T> {
+    /// Whether more input is needed.
+    pub fn is_partial(&self) -> bool {
+        matches!(self, Progress::Partial)
+    }
+}
+
+impl HeadParser {
+    /// A parser at the start of a head.
+    pub const fn new() -> Self {
+        Self { scan: HeadScan::new() }
+    }
+
+    /// Parses the head at the front of `input`, which may go on beyond it.
+    ///
+    /// After [`Progress::Partial`] call again with all of that input, unconsumed, and what has
+    /// arrived since. After a head or an error the parser is back at its start.
+    ///
+    /// Cost: one pass over the head if it is there whole; at most four when it arrives in pieces
+    /// of any size, since it is tokenized again only when the input has doubled.
+    ///
+    /// # Errors
+    /// A [`Refusal`] as soon as what is there cannot begin an acceptable head. How the input was
+    /// cut has no influence on which one.
+    #[inline]
+    pub fn parse<'h, 'b: 'h>(
+        &mut self,
+        input: &'b [u8],
+        slots: &'h mut FieldSlots<'b>,
+        limits: &Limits,
+    ) -> Result<Progress<Head<'h>>, Refusal> {
+        let window = &input[..input.len().min(limits.head_bytes)];
+        let begin = match window {
+            [b'\r' | b'\n', ..] => match scan::empty_lines(window)? {
+                Some(begin) => begin,
+                None => return Ok(Progress::Partial),
+            },
+            _ => 0,
+        };
+        if self.scan.scanned() != 0 && !self.is_due(window, begin, limits)? {
+            return beyond(window, limits);
+        }
+        match Head::read(window, begin, slots, limits) {
+            Ok(Some(head)) => {
+                *self = Self::default();
+                Ok(Progress::Complete(head))
+            }
+            Ok(None) => self.wait(window, begin, limits),
+            Err(refusal) => Err(verdict(window, begin, refusal, limits)),
+        }
+    }
+
+    /// Whether tokenizing is worth it: the head's end is there, or the input has doubled since.
+    /// The latter refuses garbage while it arrives, for at most the cost of one more pass.
+    #[cold]
+    fn is_due(&mut self, window: &[u8], begin: usize, limits: &Limits) -> Result<bool, Refusal> {
+        let before = self.scan.scanned();
+        match self.scan.advance(window, begin, limits) {
+            Ok(end) => Ok(end.is_some() || window.len().ilog2() > before.ilog2()),
+            Err(fault) => Err(verdict(window, begin, fault.refusal, limits)),
+        }
+    }
+
+    /// Remembers how far an incomplete head has been searched.
+    #[cold]
+    fn wait<T>(
+        &mut self,
+        window: &[u8],
+        begin: usize,
+        limits: &Limits,
+    ) -> Result<Progress<T>, Refusal> {
+        if window.is_empty() {
+            return Ok(Progress::Partial);
+        }
+        match self.scan.advance(window, begin, limits) {
+            Ok(_) => beyond(window, limits),
+            Err(fault) => Err(verdict(window, begin, fault.refusal, limits)),
+        }
+    }
+}
+
+/// An incomplete head that fills its limit will never be complete.
+fn beyond<T>(window: &[u8], limits: &Limits) -> Result<Progress<T>, Refusal> {
+    match window.len() < limits.head_bytes {
+        true => Ok(Progress::Partial),
+        false => Err(Refusal::HeadTooLarge),
+    }
+}
+
+/// Which fault of a faulty head comes first. Tokenizer and search each stop at their own, and
+/// which of the two ran first depends on how the head arrived; the answer must not.
+#[cold]
+fn verdict(window: &[u8], begin: usize, found: Refusal, limits: &Limits) -> Refusal {
+    let Err(Fault { refusal, at }) = HeadScan::default().advance(window, begin, limits) else {
+        return found;
+    };
+    let mut slots = FieldSlots::new();
+    match tokenize(&window[begin..at.max(begin)], &mut slots, limits) {
+        Err(earlier) => earlier,
+        Ok(_) => refusal,
+    }
+}
+
+/// A request head: a view of the input, with what the protocol depends on already read and
+/// checked.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'h> {
+    method: Method<'h>,
+    target: &'h str,
+    fields: &'h [Header<'h>],
+    host: Option<&'h [u8]>,
+    body: BodyKind,
+    bytes: u32,
+    form: TargetForm,
+    version: Version,
+    keep_alive: bool,
+    expects_continue: bool,
+    upgrade: bool,
+}
+
+impl<'h> Head<'h> {
+    #[inline]
+    fn read<'b: 'h>(
+        window: &'b [u8],
+        begin: usize,
+        slots: &'h mut FieldSlots<'b>,
+        limits: &Limits,
+    ) -> Result<Option<Head<'h>>, Refusal> {
+        let Some(tokens) = tokenize(&window[begin..], slots, limits)? else { return Ok(None) };
+        let bytes = begin + tokens.bytes;
+        // A head shorter than the limit of a line has no line above it; others are searched.
+        if bytes > limits.request_line_bytes.min(limits.field_line_bytes) {
+            check_lines(&window[..bytes], begin, limits)?;
+        }
+        let method = Method::from(tokens.method);
+        if tokens.method.len() > METHOD_BYTES_MAX {
+            return Err(Refusal::MethodTooLong);
+        }
+        let form = target::check(method, tokens.target)?;
+        let framing =
+            framing::read(&window[..bytes], tokens.fields, method, tokens.version, limits)?;
+        Ok(Some(Head {
+            method,
+            target: tokens.target,
+            fields: tokens.fields,
+            host: framing.host,
+            body: framing.body,
+            bytes: bytes as u32,
+            form,
+            version: tokens.version,
+            keep_alive: framing.keep_alive,
+            expects_continue: framing.expects_continue,
+            upgrade: framing.upgrade,
+        }))
+    }
+
+    /// The method.
+    #[inline]
+    pub fn method(&self) -> Method<'h> {
+        self.method
+    }
+
+    /// The target as sent.
+    #[inline]
+    pub fn target(&self) -> &'h str {
+        self.target
+    }
+
+    /// The form of the target.
+    #[inline]
+    pub fn form(&self) -> TargetForm {
+        self.form
+    }
+
+    /// The path of the target, still encoded: `/` if an absolute target has none, the whole
+    /// target in authority- and asterisk-form.
+    pub fn path(&self) -> &'h str {
+        target::path_and_query(self.form, self.target).0
+    }
+
+    /// What follows the first `?` of the target, still encoded.
+    pub fn query(&self) -> Option<&'h str> {
+        target::path_and_query(self.form, self.target).1
+    }
+
+    /// The version.
+    #[inline]
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The fields in the order they were sent.
+    #[inline]
+    pub fn fields(&self) -> Fields<'h> {
+        Fields(self.fields.iter())
+    }
+
+    /// The value of the first field named `name`, in any case. Cost: a comparison of lengths
+    /// for each field, of bytes where lengths agree.
+    #[inline]
+    pub fn header(&self, name: &str) -> Option<&'h [u8]> {
+        self.headers(name).next()
+    }
+
+    /// The values of all fields named `name`, in any case.
+    #[inline]
+    pub fn headers<'n>(&self, name: &'n str) -> impl Iterator<Item = &'h [u8]> + use<'h, 'n> {
+        self.fields()
+            .filter(move |field| field.name.eq_ignore_ascii_case(name))
+            .map(|field| field.value)
+    }
+
+    /// The value of Host: always there and a valid authority in HTTP/1.1. With an absolute
+    /// target it means nothing (RFC 9112 §3.2.2).
+    #[inline]
+    pub fn host(&self) -> Option<&'h [u8]> {
+        self.host
+    }
+
+    /// How the end of the body is found.
+    #[inline]
+    pub fn body(&self) -> BodyKind {
+        self.body
+    }
+
+    /// Whether the connection may carry another request after this one (RFC 9112 §9.3).
+    #[inline]
+    pub fn keep_alive(&self) -> bool {
+        self.keep_alive
+    }
+
+    /// Whether the client waits for `100 Continue` before it sends the body. Never true without
+    /// a body or in HTTP/1.0.
+    #[inline]
+    pub fn expects_continue(&self) -> bool {
+        self.expects_continue
+    }
+
+    /// Whether the client asks for another protocol: an Upgrade field and the connection option
+    /// that belongs to it. The field's value says which.
+    #[inline]
+    pub fn upgrade(&self) -> bool {
+        self.upgrade
+    }
+
+    /// The length of the head in the input, empty lines before it included. The body follows.
+    #[inline]
+    pub fn bytes(&self) -> usize {
+        self.bytes as usize
+    }
+}
+
+/// One field line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Field<'h> {
+    /// The name as sent: a token in any case.
+    pub name: &'h str,
+    /// The value without white space around it. It may be empty, and hold tabs and bytes above
+    /// 127, but no other control byte.
+    pub value: &'h [u8],
+}
+
+/// The fields of a head, in order.
+#[derive(Clone, Debug)]
+pub struct Fields<'h>(pub(super) std::slice::Iter<'h, Header<'h>>);
+
+impl<'h> Iterator for Fields<'h> {
+    type Item = Field<'h>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Field<'h>> {
+        self.0.next().map(|field| Field { name: field.name, value: field.value })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl ExactSizeIterator for Fields<'_> {}
+
+/// A head cut into its parts, not yet judged.
+struct Tokens<'h> {
+    method: &'h str,
+    target: &'h str,
+    version: Version,
+    fields: &'h [Header<'h>],
+    bytes: usize,
+}
+
+#[inline]
+fn tokenize<'h, 'b: 'h>(
+    input: &'b [u8],
+    slots: &'h mut FieldSlots<'b>,
+    limits: &Limits,
+) -> Result<Option<Tokens<'h>>, Refusal> {
+    #[cfg(test)]
+    scan::work::add(input.len());
+    // httparse would skip any number of empty lines; ours are already gone.
+    let mut request = httparse::Request::new(&mut []);
+    let fields_max = limits.fields.min(FIELDS_MAX);
+    match request.parse_with_uninit_headers(input, &mut slots.slots[..fields_max]) {
+        Ok(httparse::Status::Complete(bytes)) => {
+            let (Some(method), Some(target), Some(minor)) =
+                (request.method, request.path, request.version)
+            else {
+                return Ok(None);
+            };
+            let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
+            Ok(Some(Tokens { method, target, version, fields: request.headers, bytes }))
+        }
+        Ok(httparse::Status::Partial) => Ok(None),
+        Err(error) => match (error, request.method, request.path) {
+            (httparse::Error::Version, Some(method), Some(target)) => {
+                later_version(input, method, target, &mut slots.spare[..fields_max])
+            }
+            (httparse::Error::Token, None, _) => Err(Refusal::Method),
+            (httparse::Error::Token, Some(_), _) => Err(Refusal::Target),
+            (error, ..) => Err(refusal(error)),
+        },
+    }
+}
+
+/// A version that httparse does not know: HTTP/1.2 to 1.9 count as 1.1, as RFC 9110 §2.5 has it.
+#[cold]
+fn later_version<'h, 'b: 'h>(
+    input: &'b [u8],
+    method: &'b str,
+    target: &'b str,
+    spare: &'h mut [MaybeUninit<Header<'b>>],
+) -> Result<Option<Tokens<'h>>, Refusal> {
+    // One space follows the method, one the target.
+    let start = method.len() + target.len() + 2;
+    let rest = match &input[start.min(input.len())..] {
+        [b'H', b'T', b'T', b'P', b'/', rest @ ..] => rest,
+        _ => return Err(Refusal::Version),
+    };
+    let after = match rest {
+        [b'1', b'.', b'2'..=b'9', after @ ..] => after,
+        [b'0' | b'2'..=b'9', ..] => return Err(Refusal::VersionUnsupported),
+        _ => return Err(Refusal::Version),
+    };
+    let lines = match after {
+        [] | [b'\r'] => return Ok(None),
+        [b'\r', b'\n', lines @ ..] => lines,
+        [b'\r', ..] => return Err(Refusal::BareCarriageReturn),
+        [b'\n', ..] => return Err(Refusal::BareLineFeed),
+        _ => return Err(Refusal::Version),
+    };
+    let empty = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let slots = spare.write_copy_of_slice(&empty[..spare.len()]);
+    match httparse::parse_headers(lines, slots) {
+        Ok(httparse::Status::Complete((bytes, fields))) => Ok(Some(Tokens {
+            method,
+            target,
+            version: Version::Http11,
+            fields,
+            bytes: input.len() - lines.len() + bytes,
+        })),
+        Ok(httparse::Status::Partial) => Ok(None),
+        Err(error) => Err(refusal(error)),
+    }
+}
+
+/// The refusal for an error in or after the version.
+#[cold]
+pub(super) fn refusal(error: httparse::Error) -> Refusal {
+    use httparse::Error;
+    match error {
+        Error::HeaderName => Refusal::FieldName,
+        Error::HeaderValue => Refusal::FieldValue,
+        Error::NewLine => Refusal::BareCarriageReturn,
+        Error::TooManyHeaders => Refusal::TooManyFields,
+        Error::Status | Error::Token | Error::Version => Refusal::Version,
+    }
+}
+
+/// A long head may hold a line above its limit; the search knows.
+#[cold]
+fn check_lines(head: &[u8], begin: usize, limits: &Limits) -> Result<(), Refusal> {
+    match HeadScan::default().advance(head, begin, limits) {
+        Ok(_) => Ok(()),
+        Err(fault) => Err(fault.refusal),
+    }
+}

@@ -1,0 +1,178 @@
+//! The authority of a request: the value of Host, or the host and port of a target.
+//!
+//! ```text
+//! uri-host [ ":" port ]                                      (RFC 9110 §7.2, RFC 3986 §3.2.2)
+//! uri-host = IP-literal / IPv4address / reg-name
+//! reg-name = *( unreserved / pct-encoded / sub-delims )
+//! ```
+//! Stricter than the grammar: the host must not be empty, and a comma, which would make a list of
+//! hosts look like one host, is refused. User information is no part of an authority in HTTP
+//! (RFC 9110 §4.2.4).
+
+use std::net::Ipv6Addr;
+
+/// Whether `value` is a host, not empty, with an optional port (which may be empty, RFC 3986
+/// §3.2.3, but otherwise holds a number up to 65535).
+///
+/// ```
+/// use corelane_parser::http1::host;
+///
+/// assert!(host::is_authority(b"example.org:8080"));
+/// assert!(host::is_authority(b"[::1]:80"));
+/// assert!(!host::is_authority(b"user@example.org"));
+/// ```
+#[inline]
+pub fn is_authority(value: &[u8]) -> bool {
+    // Almost every host is plain name bytes and a port; the rest has its own function.
+    let name = value.iter().take_while(|&&byte| PLAIN[byte as usize]).count();
+    match value.get(name) {
+        None => name != 0,
+        Some(b':') => name != 0 && is_port(&value[name + 1..]),
+        Some(_) => is_unusual_authority(value),
+    }
+}
+
+/// Bytes of a reg-name that stand for themselves: unreserved and sub-delims, but the comma.
+static PLAIN: [bool; 256] = plain();
+
+const fn plain() -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = matches!(byte as u8,
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~'
+            | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'=');
+        byte += 1;
+    }
+    table
+}
+
+fn is_port(port: &[u8]) -> bool {
+    // Six bytes leave room for one leading zero; more would be an attempt at something.
+    port.len() <= 6
+        && port.iter().all(u8::is_ascii_digit)
+        && port.iter().fold(0u32, |sum, digit| sum * 10 + u32::from(digit - b'0')) <= 65535
+}
+
+/// IP literals and percent-encoded names.
+#[cold]
+fn is_unusual_authority(value: &[u8]) -> bool {
+    if let Some(rest) = value.strip_prefix(b"[") {
+        let Some(end) = rest.iter().position(|&byte| byte == b']') else { return false };
+        let after = &rest[end + 1..];
+        return is_ip_literal(&rest[..end])
+            && (after.is_empty() || after.first() == Some(&b':') && is_port(&after[1..]));
+    }
+    let (host, port) = match value.iter().position(|&byte| byte == b':') {
+        Some(colon) => (&value[..colon], &value[colon + 1..]),
+        None => (value, &[][..]),
+    };
+    !host.is_empty() && is_port(port) && is_encoded_name(host)
+}
+
+/// `IPv6address`, or `"v" 1*HEXDIG "." 1*( unreserved / sub-delims / ":" )`.
+fn is_ip_literal(literal: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(literal) else { return false };
+    if let Some(future) = text.strip_prefix(['v', 'V']) {
+        return future.split_once('.').is_some_and(|(version, address)| {
+            !version.is_empty()
+                && version.bytes().all(|byte| byte.is_ascii_hexdigit())
+                && !address.is_empty()
+                && address.bytes().all(|byte| byte == b':' || PLAIN[byte as usize])
+        });
+    }
+    text.parse::<Ipv6Addr>().is_ok()
+}
+
+fn is_encoded_name(mut host: &[u8]) -> bool {
+    loop {
+        match host {
+            [] => return true,
+            [b'%', high, low, rest @ ..] => {
+                // An encoded control byte, space or delimiter in a name is nobody's host.
+                let decoded = (hex(*high), hex(*low));
+                let (Some(high), Some(low)) = decoded else { return false };
+                if high * 16 + low < 0x80 && !PLAIN[(high * 16 + low) as usize] {
+                    return false;
+                }
+                host = rest;
+            }
+            [byte, rest @ ..] if PLAIN[*byte as usize] => host = rest,
+            _ => return false,
+        }
+    }
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    (digit as char).to_digit(16).map(|value| value as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_with_and_without_port() {
+        for host in [
+            "a",
+            "example.org",
+            "example.org:80",
+            "example.org:",
+            "127.0.0.1:65535",
+            "a_b.c",
+            "[::1]",
+            "[::1]:8080",
+            "[v1.fe:80]",
+            "xn--bcher-kva.example",
+            "b%C3%BCcher.example",
+            "a:080",
+            "%41.example:1",
+        ] {
+            assert!(is_authority(host.as_bytes()), "{host}");
+        }
+    }
+
+    #[test]
+    fn everything_else() {
+        for host in [
+            "",
+            ":80",
+            "a b",
+            "a,b",
+            "a/b",
+            "a?b",
+            "a#b",
+            "u@a",
+            "u:p@a",
+            "a:b",
+            "a:65536",
+            "a:-1",
+            "a:1:2",
+            "[::1",
+            "[::1]x",
+            "[::1]:x",
+            "[]",
+            "[g::1]",
+            "[v.a]",
+            "[vx.a]",
+            "[v1.]",
+            "a%",
+            "a%4",
+            "a%zz",
+            "a%00",
+            "a%2Fb",
+            "a%20b",
+            "ä",
+            "a\\b",
+            "a\tb",
+            "::1",
+            "a:0000080",
+            "[fe80::1%25eth0]",
+            "[1.2.3.4]",
+            "%41:x",
+            "",
+        ] {
+            assert!(!is_authority(host.as_bytes()), "{host}");
+        }
+    }
+}

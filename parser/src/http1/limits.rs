@@ -1,0 +1,53 @@
+//! What a peer may send.
+
+/// The most fields any configuration can allow: the number of slots in a
+/// [`FieldSlots`](super::FieldSlots).
+pub const FIELDS_MAX: usize = 100;
+
+/// Upper bounds on one message. Everything a parser accepts is within them, and what exceeds one
+/// is refused when that is first known.
+///
+/// ```
+/// use corelane_parser::http1::Limits;
+///
+/// let limits = Limits { body_bytes: 64 * 1024, ..Limits::default() };
+/// assert_eq!(limits.fields, 64);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a whole head, empty lines before it and the empty line that ends it included.
+    /// More is 431. Default 32 KiB; at most `u32::MAX`.
+    pub head_bytes: usize,
+    /// Bytes of the request line without its CRLF. More is 414. Default 8 KiB.
+    pub request_line_bytes: usize,
+    /// Bytes of one field line without its CRLF. More is 431. Default 16 KiB.
+    pub field_line_bytes: usize,
+    /// Fields in a head. More is 431. Default 64; values above [`FIELDS_MAX`] mean
+    /// [`FIELDS_MAX`].
+    pub fields: usize,
+    /// Bytes of a body, framing not counted. More is 413. Default 1 MiB.
+    pub body_bytes: u64,
+    /// Bytes of one chunk's extensions. More is 400. Default 1 KiB.
+    pub chunk_extension_bytes: u16,
+    /// Bytes of a whole trailer section. More is 431. Default 8 KiB.
+    pub trailer_bytes: u16,
+}
+
+impl Limits {
+    /// The defaults, usable in constants.
+    pub const DEFAULT: Limits = Limits {
+        head_bytes: 32 * 1024,
+        request_line_bytes: 8 * 1024,
+        field_line_bytes: 16 * 1024,
+        fields: 64,
+        body_bytes: 1024 * 1024,
+        chunk_extension_bytes: 1024,
+        trailer_bytes: 8 * 1024,
+    };
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}

@@ -1,0 +1,173 @@
+//! Request targets (RFC 9112 §3.2): their four forms, and which bytes they may hold.
+
+use memchr::{memchr, memchr3};
+
+use super::{Method, host};
+use crate::Refusal;
+
+/// The form of a request target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TargetForm {
+    /// `/path?query`: every request to a server of its own.
+    Origin,
+    /// `http://host/path?query`: requests to proxies, which every server must accept too.
+    Absolute,
+    /// `host:port`: CONNECT, and only it.
+    Authority,
+    /// `*`: OPTIONS for the server as a whole.
+    Asterisk,
+}
+
+/// Tells the form of `target` and whether it goes with `method`.
+///
+/// `target` holds no control byte and no space: the tokenizer saw to that. Bytes that browsers
+/// send without encoding them (such as `|` and `"`) pass.
+#[inline]
+pub(crate) fn check(method: Method<'_>, target: &str) -> Result<TargetForm, Refusal> {
+    let bytes = target.as_bytes();
+    if bytes[0] == b'/' && method != Method::Connect {
+        if bytes.len() > 1 {
+            check_bytes(bytes)?;
+        }
+        return Ok(TargetForm::Origin);
+    }
+    check_unusual(method, target)
+}
+
+/// The path and the query of `target`. The path of an absolute target without one is `/`, that of
+/// the two other forms is the whole target.
+pub(crate) fn path_and_query(form: TargetForm, target: &str) -> (&str, Option<&str>) {
+    let local = match form {
+        TargetForm::Origin => target,
+        TargetForm::Absolute => &target[authority_end(target)..],
+        TargetForm::Authority | TargetForm::Asterisk => return (target, None),
+    };
+    let (path, query) = match local.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (local, None),
+    };
+    (if path.is_empty() { "/" } else { path }, query)
+}
+
+#[inline]
+fn check_bytes(bytes: &[u8]) -> Result<(), Refusal> {
+    if !bytes.is_ascii() {
+        return Err(Refusal::Target);
+    }
+    match memchr3(b'#', b'%', b'\\', bytes) {
+        None => Ok(()),
+        Some(_) => check_special(bytes),
+    }
+}
+
+/// A fragment is never sent (RFC 9112 §3.2.1). A path in which one server sees a separator or an
+/// end and another does not is how access rules are walked around; in a query both are data.
+fn check_special(bytes: &[u8]) -> Result<(), Refusal> {
+    if memchr(b'#', bytes).is_some() {
+        return Err(Refusal::Target);
+    }
+    let mut path = &bytes[..memchr(b'?', bytes).unwrap_or(bytes.len())];
+    if memchr(b'\\', path).is_some() {
+        return Err(Refusal::TargetPath);
+    }
+    while let Some(at) = memchr(b'%', path) {
+        path = &path[at + 1..];
+        if matches!(path, [b'0', b'0' | b'a' | b'A' | b'd' | b'D', ..]) {
+            return Err(Refusal::TargetPath);
+        }
+    }
+    Ok(())
+}
+
+#[cold]
+fn check_unusual(method: Method<'_>, target: &str) -> Result<TargetForm, Refusal> {
+    check_bytes(target.as_bytes())?;
+    if method == Method::Connect {
+        let port = target.rsplit_once(':').map(|(_, port)| port);
+        let has_port = port.is_some_and(|port| !port.is_empty() && !port.ends_with(']'));
+        return match has_port && host::is_authority(target.as_bytes()) {
+            true => Ok(TargetForm::Authority),
+            false => Err(Refusal::TargetForm),
+        };
+    }
+    if target == "*" {
+        return match method {
+            Method::Options => Ok(TargetForm::Asterisk),
+            _ => Err(Refusal::TargetForm),
+        };
+    }
+    let scheme = scheme_bytes(target).ok_or(Refusal::TargetForm)?;
+    match host::is_authority(&target.as_bytes()[scheme..authority_end(target)]) {
+        true => Ok(TargetForm::Absolute),
+        false => Err(Refusal::TargetForm),
+    }
+}
+
+/// The length of `http://` or `https://` at the front.
+fn scheme_bytes(target: &str) -> Option<usize> {
+    ["http://", "https://"].into_iter().find_map(|scheme| {
+        let front = target.as_bytes().get(..scheme.len())?;
+        front.eq_ignore_ascii_case(scheme.as_bytes()).then_some(scheme.len())
+    })
+}
+
+/// Where the authority of an absolute target ends.
+fn authority_end(target: &str) -> usize {
+    let start = scheme_bytes(target).unwrap_or(0);
+    target[start..].find(['/', '?']).map_or(target.len(), |at| start + at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_form_goes_with_its_methods() {
+        use TargetForm::{Absolute, Asterisk, Authority, Origin};
+        for (method, target, expect) in [
+            ("GET", "/", Ok(Origin)),
+            ("GET", "/a?b=%00\\|", Ok(Origin)),
+            ("GET", "//a", Ok(Origin)),
+            ("GET", "http://a", Ok(Absolute)),
+            ("GET", "HTTPS://a:1/b?c", Ok(Absolute)),
+            ("OPTIONS", "*", Ok(Asterisk)),
+            ("CONNECT", "a:443", Ok(Authority)),
+            ("CONNECT", "[::1]:443", Ok(Authority)),
+            ("CONNECT", "[::1]", Err(Refusal::TargetForm)),
+            ("CONNECT", "a", Err(Refusal::TargetForm)),
+            ("CONNECT", "/", Err(Refusal::TargetForm)),
+            ("GET", "*", Err(Refusal::TargetForm)),
+            ("GET", "a:443", Err(Refusal::TargetForm)),
+            ("GET", "ftp://a/", Err(Refusal::TargetForm)),
+            ("GET", "http:///", Err(Refusal::TargetForm)),
+            ("GET", "http://u@a/", Err(Refusal::TargetForm)),
+            ("GET", "/a#b", Err(Refusal::Target)),
+            ("GET", "/ä", Err(Refusal::Target)),
+            ("GET", "/%00", Err(Refusal::TargetPath)),
+            ("GET", "/a%0Db", Err(Refusal::TargetPath)),
+            ("GET", "/a%41%0ab", Err(Refusal::TargetPath)),
+            ("GET", "/a\\b?c", Err(Refusal::TargetPath)),
+            ("GET", "/a%0", Ok(Origin)),
+            ("GET", "/a%20b", Ok(Origin)),
+        ] {
+            assert_eq!(check(Method::from(method), target), expect, "{method} {target}");
+        }
+    }
+
+    #[test]
+    fn path_and_query_of_each_form() {
+        use TargetForm::{Absolute, Asterisk, Authority, Origin};
+        for (form, target, expect) in [
+            (Origin, "/a?b?c", ("/a", Some("b?c"))),
+            (Origin, "/a", ("/a", None)),
+            (Origin, "/?", ("/", Some(""))),
+            (Absolute, "http://h", ("/", None)),
+            (Absolute, "http://h?q", ("/", Some("q"))),
+            (Absolute, "https://h:1/p?q", ("/p", Some("q"))),
+            (Asterisk, "*", ("*", None)),
+            (Authority, "h:1", ("h:1", None)),
+        ] {
+            assert_eq!(path_and_query(form, target), expect, "{target}");
+        }
+    }
+}
