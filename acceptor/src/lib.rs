@@ -1,1 +1,23 @@
-//! Who gets in, and where they go: listeners, admission and placement of connections.
+#![doc = include_str!("../README.md")]
+
+mod address;
+mod admission;
+mod dispatch;
+mod listen;
+mod maglev;
+mod placement;
+mod rate;
+mod siphash;
+mod targets;
+mod unix;
+
+pub use address::{Address, AddressError, AddressErrorKind};
+pub use admission::{
+    AcceptErrorAction, Admission, AdmissionConfig, AdmissionCounts, Open, Overload, Verdict,
+};
+pub use dispatch::{Accepted, DispatchCounts, DispatchError, Dispatcher};
+pub use listen::{ListenConfig, ListenError, ListenErrorKind, Listener, Stream, bind, bind_group};
+pub use placement::{HashBy, Placement, PlacementError, Placer};
+pub use rate::Rate;
+pub use targets::Targets;
+pub use unix::SocketFile;
