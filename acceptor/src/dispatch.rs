@@ -282,3 +282,77 @@ where
         self.counts.undeliverable += 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Address, AdmissionConfig, ListenConfig, Open, Placement, bind};
+    use rustix::io::Errno;
+    use std::time::Instant;
+
+    type Deliver = fn(usize, Accepted) -> Result<(), Accepted>;
+
+    fn dispatcher() -> Dispatcher<Deliver> {
+        let address: Address = "127.0.0.1:0".parse().unwrap();
+        Dispatcher::new(
+            vec![bind(&address, &ListenConfig::default()).unwrap()],
+            Placer::new(Placement::RoundRobin, 1, [0, 0]),
+            Admission::new(AdmissionConfig::default(), Arc::new(Open::new(10))),
+            Arc::new(Targets::new(1)),
+            |_, _| Ok(()),
+        )
+    }
+
+    /// Accepts with these errors in turn, then with "nothing there"; returns the calls made.
+    fn inject(dispatcher: &mut Dispatcher<Deliver>, errors: &[Errno]) -> (usize, io::Result<()>) {
+        let mut calls = 0;
+        let result = dispatcher.accept_batch(0, 0, |_| {
+            calls += 1;
+            Err((*errors.get(calls - 1).unwrap_or(&Errno::AGAIN)).into())
+        });
+        assert_eq!(dispatcher.admission.open().count(), 0, "a failed accept keeps no place");
+        (calls, result)
+    }
+
+    #[test]
+    fn out_of_descriptors_pauses_instead_of_spinning_and_resumes_by_itself() {
+        let mut dispatcher = dispatcher();
+        let address = dispatcher.listeners[0].local_address().unwrap().tcp().unwrap();
+        let _client = std::net::TcpStream::connect(address).unwrap();
+        let (calls, result) = inject(&mut dispatcher, &[Errno::MFILE]);
+        assert!(calls == 1 && result.is_ok());
+        let until = dispatcher.paused_until.unwrap();
+        assert!(until <= 100_000_000, "resumes within 0.1 s");
+
+        // A client waits all the time: a turn during the pause must sleep nevertheless.
+        let start = Instant::now();
+        dispatcher.turn(Duration::from_millis(20), || 1).unwrap();
+        assert!(start.elapsed() >= Duration::from_millis(20));
+        assert_eq!(dispatcher.counts.delivered, 0);
+
+        dispatcher.turn(Duration::from_secs(5), || until).unwrap();
+        assert_eq!(dispatcher.counts.delivered, 1);
+    }
+
+    #[test]
+    fn an_aborted_connection_does_not_stop_the_batch() {
+        let mut dispatcher = dispatcher();
+        let errors = [Errno::CONNABORTED, Errno::INTR, Errno::PROTO];
+        let (calls, result) = inject(&mut dispatcher, &errors);
+        assert!(calls == 4 && result.is_ok());
+        assert_eq!(dispatcher.admission.counts().errors, 3);
+        assert_eq!(dispatcher.paused_until, None);
+    }
+
+    #[test]
+    fn endless_errors_end_with_the_batch() {
+        let (calls, result) = inject(&mut dispatcher(), &[Errno::CONNABORTED; 1_000]);
+        assert!(calls == BATCH && result.is_ok());
+    }
+
+    #[test]
+    fn a_bad_listener_is_fatal() {
+        let (calls, result) = inject(&mut dispatcher(), &[Errno::BADF]);
+        assert!(calls == 1 && result.is_err());
+    }
+}

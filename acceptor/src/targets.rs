@@ -88,3 +88,38 @@ impl Targets {
         self.version.load(Acquire)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loads_are_exact_across_threads() {
+        let targets = Targets::new(3);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for round in 0..10_000 {
+                        targets.connected(round % 3);
+                        if round % 2 == 0 {
+                            targets.disconnected(round % 3);
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!((0..3).map(|target| targets.load(target)).sum::<usize>(), 20_000);
+    }
+
+    #[test]
+    fn an_index_out_of_range_is_down_and_idle() {
+        let targets = Targets::new(1);
+        let version = targets.version();
+        targets.connected(1);
+        targets.disconnected(1);
+        targets.set_up(1, true);
+        assert_eq!((targets.load(1), targets.is_up(1), targets.version()), (0, false, version));
+        targets.set_up(0, false);
+        assert_ne!(targets.version(), version);
+    }
+}
