@@ -154,9 +154,13 @@ impl<'o> ResponseHead<'o> {
     /// (RFC 9110 §6.6.1).
     #[inline]
     pub fn date(&mut self, date: &HttpDate) -> &mut Self {
-        let mut line = *b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
-        line[6..6 + HttpDate::BYTES].copy_from_slice(date.as_bytes());
-        self.put_padded(&line, line.len());
+        // Written in place: a line put together elsewhere and copied would wait for its stores.
+        const LINE: [u8; 37] = *b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
+        if let Some(room) = self.room::<{ LINE.len() }>(0) {
+            *room = LINE;
+            room[6..6 + HttpDate::BYTES].copy_from_slice(date.as_bytes());
+            self.at += LINE.len();
+        }
         self
     }
 
@@ -204,12 +208,16 @@ impl<'o> ResponseHead<'o> {
             return self.fail(EncodeError::BodyForbidden);
         }
         self.frame();
-        // "Content-Length: ", at most 20 digits, CRLF.
-        let mut line = *b"Content-Length: 00000000000000000000\r\n\0\0";
-        let digits = put_decimal(&mut line[16..], bytes);
-        line[16 + digits] = b'\r';
-        line[17 + digits] = b'\n';
-        self.put_padded(&line, 18 + digits);
+        const NAME: [u8; 16] = *b"Content-Length: ";
+        let digits = bytes.checked_ilog10().unwrap_or(0) as usize + 1;
+        if let Some(room) = self.room::<{ NAME.len() }>(digits + 2) {
+            *room = NAME;
+            let value = &mut self.out[self.at + NAME.len()..][..digits + 2];
+            put_decimal(&mut value[..digits], bytes);
+            value[digits] = b'\r';
+            value[digits + 1] = b'\n';
+            self.at += NAME.len() + digits + 2;
+        }
         self
     }
 
@@ -283,6 +291,16 @@ impl<'o> ResponseHead<'o> {
         }
     }
 
+    /// The next `N` bytes of the output, if `more` fit behind them; else the error is recorded.
+    #[inline]
+    fn room<const N: usize>(&mut self, more: usize) -> Option<&mut [u8; N]> {
+        if self.out.len() - self.at < N + more {
+            self.fail(EncodeError::TooSmall);
+            return None;
+        }
+        self.out[self.at..].first_chunk_mut()
+    }
+
     /// Copies a constant number of bytes, of which `bytes` count: the rest is overwritten next.
     #[inline]
     fn put_padded<const N: usize>(&mut self, padded: &[u8; N], bytes: usize) {
@@ -337,15 +355,13 @@ const fn is_reserved(name: &[u8]) -> bool {
         || name.eq_ignore_ascii_case(b"date")
 }
 
-/// Writes `value` to the front of `out`, which has room for 20 digits, and returns their number.
+/// Fills `digits` with the decimal digits of `value`.
 #[inline]
-fn put_decimal(out: &mut [u8], mut value: u64) -> usize {
-    let digits = value.checked_ilog10().unwrap_or(0) as usize + 1;
-    for digit in out[..digits].iter_mut().rev() {
+fn put_decimal(digits: &mut [u8], mut value: u64) {
+    for digit in digits.iter_mut().rev() {
         *digit = b'0' + (value % 10) as u8;
         value /= 10;
     }
-    digits
 }
 
 #[cfg(test)]
@@ -445,10 +461,10 @@ mod tests {
         #[test]
         fn numbers_are_those_of_the_standard_library(value: u64, shift in 0..64) {
             let value = value >> shift;
-            let mut out = [0; 20];
-            let digits = put_decimal(&mut out, value);
-            let text = value.to_string();
-            prop_assert_eq!(&out[..digits], text.as_bytes());
+            let mut out = [0; 128];
+            let bytes = ResponseHead::new(&mut out, 200).length(value).finish().unwrap();
+            let text = format!("HTTP/1.1 200 OK\r\nContent-Length: {value}\r\n\r\n");
+            prop_assert_eq!(&out[..bytes], text.as_bytes());
             if let Some(size) = std::num::NonZeroU64::new(value) {
                 let (header, bytes) = chunk_header(size);
                 let text = format!("{value:x}\r\n");

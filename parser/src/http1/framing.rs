@@ -34,6 +34,13 @@ struct Seen<'h> {
     expects: Option<&'h [u8]>,
 }
 
+/// Whether a known name has so many bytes: one bit for each length.
+#[inline(always)]
+fn is_known_length(bytes: usize) -> bool {
+    const KNOWN: u32 = 1 << 4 | 1 << 6 | 1 << 7 | 1 << 10 | 1 << 12 | 1 << 14 | 1 << 17 | 1 << 21;
+    bytes < 32 && KNOWN >> bytes & 1 != 0
+}
+
 /// The transfer codings so far.
 #[derive(Clone, Copy, Default, PartialEq)]
 pub(super) enum Coding {
@@ -51,7 +58,7 @@ pub(super) enum Coding {
 #[inline]
 pub(super) fn read<'h>(
     head: &[u8],
-    fields: &'h [Header<'h>],
+    fields: &[Header<'h>],
     method: Method<'_>,
     version: Version,
     limits: &Limits,
@@ -65,7 +72,9 @@ pub(super) fn read<'h>(
         if head.get(start.wrapping_sub(2)) != Some(&b'\r') {
             return Err(Refusal::BareLineFeed);
         }
-        seen.field(field.name.as_bytes(), field.value)?;
+        if is_known_length(field.name.len()) {
+            seen.field(field.name.as_bytes(), field.value)?;
+        }
     }
     if !head.ends_with(b"\r\n\r\n") {
         return Err(Refusal::BareLineFeed);
@@ -74,6 +83,7 @@ pub(super) fn read<'h>(
 }
 
 impl<'h> Seen<'h> {
+    /// Takes in a field whose name has the length of a known one.
     #[inline(always)]
     fn field(&mut self, name: &[u8], value: &'h [u8]) -> Result<(), Refusal> {
         match name.len() {
@@ -116,7 +126,6 @@ impl<'h> Seen<'h> {
         }
     }
 
-    #[inline]
     fn connection(&mut self, value: &[u8]) {
         if value.len() == 10 && is(value, b"keep-alive") {
             self.keep_alive = true;
@@ -132,7 +141,7 @@ impl<'h> Seen<'h> {
 
     #[inline]
     fn conclude(
-        self,
+        &self,
         method: Method<'_>,
         version: Version,
         limits: &Limits,

@@ -7,8 +7,7 @@
 //! | bare LF as a line end | accepted | refused |
 //! | any number of empty lines in front, also of bare LF | skipped | up to four, CRLF only |
 //! | non-ASCII bytes or `#` in the target | accepted if UTF-8 | refused |
-//! | HTTP/1.2 to HTTP/1.9 | refused | served as 1.1 (RFC 9110 §2.5) |
-//! | HTTP/2.0 | refused as malformed | 505 |
+//! | HTTP/2.0, HTTP/1.2 | refused as malformed | refused as unsupported, 505 |
 
 use std::mem::MaybeUninit;
 
@@ -21,7 +20,7 @@ use super::target::{self, TargetForm};
 use super::{BodyKind, Limits, Method, framing};
 use crate::Refusal;
 
-/// The version of a message. A later minor version than 1 counts as 1.
+/// The version of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Version {
     /// HTTP/1.0 (RFC 1945): no persistent connections unless asked for, no chunks.
@@ -30,13 +29,13 @@ pub enum Version {
     Http11,
 }
 
-/// Room for the fields of one head, on the caller's stack. Creating it costs nothing: the slots
-/// stay uninitialized, and their memory untouched, until fields are written to them. 6.4 KB.
+/// Room for the fields and the other parts of one head, on the caller's stack. Creating it costs
+/// nothing: the slots stay uninitialized, and their memory untouched, until something is written
+/// to them. 3.3 KB.
 pub struct FieldSlots<'b> {
+    /// In place, because a copy of parts just written stalls until the stores are done: 15 ns.
+    parts: MaybeUninit<Parts<'b>>,
     slots: Slots<'b>,
-    /// For the rare head that is tokenized in two steps (see [`later_version`]): the borrow of
-    /// the others ends only with the head.
-    spare: Slots<'b>,
 }
 
 type Slots<'b> = [MaybeUninit<Header<'b>>; FIELDS_MAX];
@@ -45,10 +44,7 @@ impl FieldSlots<'_> {
     /// Empty slots.
     #[inline(always)]
     pub const fn new() -> Self {
-        Self {
-            slots: [const { MaybeUninit::uninit() }; FIELDS_MAX],
-            spare: [const { MaybeUninit::uninit() }; FIELDS_MAX],
-        }
+        Self { parts: MaybeUninit::uninit(), slots: [const { MaybeUninit::uninit() }; FIELDS_MAX] }
     }
 }
 
@@ -134,13 +130,14 @@ impl HeadParser {
         if self.scan.scanned() != 0 && !self.is_due(window, begin, limits)? {
             return beyond(window, limits);
         }
-        match Head::read(window, begin, slots, limits) {
-            Ok(Some(head)) => {
+        let result = Head::read(window, begin, slots, limits);
+        match &result {
+            Ok(Progress::Complete(_)) => {
                 *self = Self::default();
-                Ok(Progress::Complete(head))
+                result
             }
-            Ok(None) => self.wait(window, begin, limits),
-            Err(refusal) => Err(verdict(window, begin, refusal, limits)),
+            Ok(Progress::Partial) => self.wait(window, begin, limits),
+            Err(refusal) => Err(verdict(window, begin, *refusal, limits)),
         }
     }
 
@@ -188,7 +185,7 @@ fn verdict(window: &[u8], begin: usize, found: Refusal, limits: &Limits) -> Refu
     let Err(Fault { refusal, at }) = HeadScan::default().advance(window, begin, limits) else {
         return found;
     };
-    let mut slots = FieldSlots::new();
+    let FieldSlots { mut slots, .. } = FieldSlots::new();
     match tokenize(&window[begin..at.max(begin)], &mut slots, limits) {
         Err(earlier) => earlier,
         Ok(_) => refusal,
@@ -199,10 +196,16 @@ fn verdict(window: &[u8], begin: usize, found: Refusal, limits: &Limits) -> Refu
 /// checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'h> {
-    method: Method<'h>,
-    target: &'h str,
+    parts: &'h Parts<'h>,
     fields: &'h [Header<'h>],
-    host: Option<&'h [u8]>,
+}
+
+/// All of a head but its fields.
+#[derive(Clone, Copy, Debug)]
+struct Parts<'b> {
+    method: Method<'b>,
+    target: &'b str,
+    host: Option<&'b [u8]>,
     body: BodyKind,
     bytes: u32,
     form: TargetForm,
@@ -219,8 +222,11 @@ impl<'h> Head<'h> {
         begin: usize,
         slots: &'h mut FieldSlots<'b>,
         limits: &Limits,
-    ) -> Result<Option<Head<'h>>, Refusal> {
-        let Some(tokens) = tokenize(&window[begin..], slots, limits)? else { return Ok(None) };
+    ) -> Result<Progress<Head<'h>>, Refusal> {
+        let FieldSlots { parts, slots } = slots;
+        let Some(tokens) = tokenize(&window[begin..], slots, limits)? else {
+            return Ok(Progress::Partial);
+        };
         let bytes = begin + tokens.bytes;
         // A head shorter than the limit of a line has no line above it; others are searched.
         if bytes > limits.request_line_bytes.min(limits.field_line_bytes) {
@@ -233,10 +239,9 @@ impl<'h> Head<'h> {
         let form = target::check(method, tokens.target)?;
         let framing =
             framing::read(&window[..bytes], tokens.fields, method, tokens.version, limits)?;
-        Ok(Some(Head {
+        let parts = parts.write(Parts {
             method,
             target: tokens.target,
-            fields: tokens.fields,
             host: framing.host,
             body: framing.body,
             bytes: bytes as u32,
@@ -245,42 +250,43 @@ impl<'h> Head<'h> {
             keep_alive: framing.keep_alive,
             expects_continue: framing.expects_continue,
             upgrade: framing.upgrade,
-        }))
+        });
+        Ok(Progress::Complete(Head { parts, fields: tokens.fields }))
     }
 
     /// The method.
     #[inline]
     pub fn method(&self) -> Method<'h> {
-        self.method
+        self.parts.method
     }
 
     /// The target as sent.
     #[inline]
     pub fn target(&self) -> &'h str {
-        self.target
+        self.parts.target
     }
 
     /// The form of the target.
     #[inline]
     pub fn form(&self) -> TargetForm {
-        self.form
+        self.parts.form
     }
 
     /// The path of the target, still encoded: `/` if an absolute target has none, the whole
     /// target in authority- and asterisk-form.
     pub fn path(&self) -> &'h str {
-        target::path_and_query(self.form, self.target).0
+        target::path_and_query(self.parts.form, self.parts.target).0
     }
 
     /// What follows the first `?` of the target, still encoded.
     pub fn query(&self) -> Option<&'h str> {
-        target::path_and_query(self.form, self.target).1
+        target::path_and_query(self.parts.form, self.parts.target).1
     }
 
     /// The version.
     #[inline]
     pub fn version(&self) -> Version {
-        self.version
+        self.parts.version
     }
 
     /// The fields in the order they were sent.
@@ -308,39 +314,39 @@ impl<'h> Head<'h> {
     /// target it means nothing (RFC 9112 §3.2.2).
     #[inline]
     pub fn host(&self) -> Option<&'h [u8]> {
-        self.host
+        self.parts.host
     }
 
     /// How the end of the body is found.
     #[inline]
     pub fn body(&self) -> BodyKind {
-        self.body
+        self.parts.body
     }
 
     /// Whether the connection may carry another request after this one (RFC 9112 §9.3).
     #[inline]
     pub fn keep_alive(&self) -> bool {
-        self.keep_alive
+        self.parts.keep_alive
     }
 
     /// Whether the client waits for `100 Continue` before it sends the body. Never true without
     /// a body or in HTTP/1.0.
     #[inline]
     pub fn expects_continue(&self) -> bool {
-        self.expects_continue
+        self.parts.expects_continue
     }
 
     /// Whether the client asks for another protocol: an Upgrade field and the connection option
     /// that belongs to it. The field's value says which.
     #[inline]
     pub fn upgrade(&self) -> bool {
-        self.upgrade
+        self.parts.upgrade
     }
 
     /// The length of the head in the input, empty lines before it included. The body follows.
     #[inline]
     pub fn bytes(&self) -> usize {
-        self.bytes as usize
+        self.parts.bytes as usize
     }
 }
 
@@ -374,26 +380,26 @@ impl<'h> Iterator for Fields<'h> {
 impl ExactSizeIterator for Fields<'_> {}
 
 /// A head cut into its parts, not yet judged.
-struct Tokens<'h> {
-    method: &'h str,
-    target: &'h str,
+struct Tokens<'h, 'b> {
+    method: &'b str,
+    target: &'b str,
     version: Version,
-    fields: &'h [Header<'h>],
+    fields: &'h [Header<'b>],
     bytes: usize,
 }
 
 #[inline]
 fn tokenize<'h, 'b: 'h>(
     input: &'b [u8],
-    slots: &'h mut FieldSlots<'b>,
+    slots: &'h mut Slots<'b>,
     limits: &Limits,
-) -> Result<Option<Tokens<'h>>, Refusal> {
+) -> Result<Option<Tokens<'h, 'b>>, Refusal> {
     #[cfg(test)]
     scan::work::add(input.len());
     // httparse would skip any number of empty lines; ours are already gone.
     let mut request = httparse::Request::new(&mut []);
     let fields_max = limits.fields.min(FIELDS_MAX);
-    match request.parse_with_uninit_headers(input, &mut slots.slots[..fields_max]) {
+    match request.parse_with_uninit_headers(input, &mut slots[..fields_max]) {
         Ok(httparse::Status::Complete(bytes)) => {
             let (Some(method), Some(target), Some(minor)) =
                 (request.method, request.path, request.version)
@@ -406,7 +412,9 @@ fn tokenize<'h, 'b: 'h>(
         Ok(httparse::Status::Partial) => Ok(None),
         Err(error) => match (error, request.method, request.path) {
             (httparse::Error::Version, Some(method), Some(target)) => {
-                later_version(input, method, target, &mut slots.spare[..fields_max])
+                // One space follows the method, one the target.
+                let start = method.len() + target.len() + 2;
+                Err(version_refusal(input.get(start..).unwrap_or_default()))
             }
             (httparse::Error::Token, None, _) => Err(Refusal::Method),
             (httparse::Error::Token, Some(_), _) => Err(Refusal::Target),
@@ -415,44 +423,16 @@ fn tokenize<'h, 'b: 'h>(
     }
 }
 
-/// A version that httparse does not know: HTTP/1.2 to 1.9 count as 1.1, as RFC 9110 §2.5 has it.
+/// The refusal for a version that is neither 1.0 nor 1.1, from as many bytes of it as are sure to
+/// be there whichever way the head was cut.
 #[cold]
-fn later_version<'h, 'b: 'h>(
-    input: &'b [u8],
-    method: &'b str,
-    target: &'b str,
-    spare: &'h mut [MaybeUninit<Header<'b>>],
-) -> Result<Option<Tokens<'h>>, Refusal> {
-    // One space follows the method, one the target.
-    let start = method.len() + target.len() + 2;
-    let rest = match &input[start.min(input.len())..] {
-        [b'H', b'T', b'T', b'P', b'/', rest @ ..] => rest,
-        _ => return Err(Refusal::Version),
-    };
-    let after = match rest {
-        [b'1', b'.', b'2'..=b'9', after @ ..] => after,
-        [b'0' | b'2'..=b'9', ..] => return Err(Refusal::VersionUnsupported),
-        _ => return Err(Refusal::Version),
-    };
-    let lines = match after {
-        [] | [b'\r'] => return Ok(None),
-        [b'\r', b'\n', lines @ ..] => lines,
-        [b'\r', ..] => return Err(Refusal::BareCarriageReturn),
-        [b'\n', ..] => return Err(Refusal::BareLineFeed),
-        _ => return Err(Refusal::Version),
-    };
-    let empty = [httparse::EMPTY_HEADER; FIELDS_MAX];
-    let slots = spare.write_copy_of_slice(&empty[..spare.len()]);
-    match httparse::parse_headers(lines, slots) {
-        Ok(httparse::Status::Complete((bytes, fields))) => Ok(Some(Tokens {
-            method,
-            target,
-            version: Version::Http11,
-            fields,
-            bytes: input.len() - lines.len() + bytes,
-        })),
-        Ok(httparse::Status::Partial) => Ok(None),
-        Err(error) => Err(refusal(error)),
+fn version_refusal(text: &[u8]) -> Refusal {
+    match text {
+        [b'H', b'T', b'T', b'P', b'/', b'0' | b'2'..=b'9', ..]
+        | [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9', ..] => {
+            Refusal::VersionUnsupported
+        }
+        _ => Refusal::Version,
     }
 }
 

@@ -47,11 +47,22 @@ const fn plain() -> [bool; 256] {
     table
 }
 
+#[inline]
 fn is_port(port: &[u8]) -> bool {
+    let mut number = 0;
+    for byte in port {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return false;
+        }
+        // At most 65535 before, so this cannot overflow.
+        number = number * 10 + u32::from(digit);
+        if number > u32::from(u16::MAX) {
+            return false;
+        }
+    }
     // Six bytes leave room for one leading zero; more would be an attempt at something.
     port.len() <= 6
-        && port.iter().all(u8::is_ascii_digit)
-        && port.iter().fold(0u32, |sum, digit| sum * 10 + u32::from(digit - b'0')) <= 65535
 }
 
 /// IP literals and percent-encoded names.
