@@ -217,7 +217,7 @@ fn is_beneath(path: &str, place: &str) -> bool {
 fn is_test(path: &str) -> bool {
     let mut folders: Vec<&str> = path.split('/').collect();
     let file = folders.pop();
-    file == Some("tests.rs")
+    file.is_some_and(|file| file.ends_with("tests.rs"))
         || folders.iter().any(|f| ["tests", "benches", "examples", "fuzz"].contains(f))
 }
 
@@ -272,6 +272,7 @@ mod tests {
             "server/src/supervisor.rs",
             "parser/tests/a.rs",
             "parser/src/http1/tests.rs",
+            "parser/src/http1/head_tests.rs",
             "parser/fuzz/a.rs",
         ] {
             assert_eq!(lines(path, text), [0; 0], "{path}");

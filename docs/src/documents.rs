@@ -10,6 +10,9 @@ pub const DECISION: [&str; 4] = ["Context", "Decision", "Evidence", "What would 
 /// The folder of the decisions.
 pub const DECISIONS: &str = "docs/decisions/";
 
+/// The line by which a library takes its README as its documentation.
+const CRATE_DOC: &str = "#![doc = include_str!(\"../README.md\")]";
+
 /// The last line on which the README's first block of commands may begin.
 const README_LINES_MAX: usize = 40;
 
@@ -81,13 +84,21 @@ pub fn check_snippets(tree: &Tree, library: &str, path: &str, document: &Markdow
     let folder = path.strip_suffix("README.md").unwrap_or("docs/");
     let crate_doc = || {
         let root = tree.text_if_any(&format!("{folder}src/lib.rs")).unwrap_or_default();
-        path.ends_with("README.md") && root.contains("include_str!(\"../README.md\")")
+        path.ends_with("README.md") && root.contains(CRATE_DOC)
     };
     if !shows_rust || is_included(library, path) || crate_doc() {
         return Vec::new();
     }
     let message = "shows Rust that nothing compiles: add it to `snippets` in docs/src/lib.rs";
     vec![Finding::whole(path, message)]
+}
+
+/// Checks that a library's README is its documentation, given the text of its root.
+pub fn check_crate_doc(path: &str, text: &str) -> Vec<Finding> {
+    if text.contains(CRATE_DOC) {
+        return Vec::new();
+    }
+    vec![Finding::at(path, 1, format!("does not show its README: begin with {CRATE_DOC}"))]
 }
 
 fn is_included(library: &str, path: &str) -> bool {
@@ -161,6 +172,12 @@ mod tests {
         assert_eq!(check_decision(path, &short, &index).len(), 1);
         let path = "docs/decisions/0002-two.md";
         assert_eq!(check_decision(path, &Markdown::parse(good), &index).len(), 1);
+    }
+
+    #[test]
+    fn library_shows_its_readme() {
+        assert_eq!(check_crate_doc("a/src/lib.rs", &format!("{CRATE_DOC}\nmod b;")), []);
+        assert_eq!(check_crate_doc("a/src/lib.rs", "//! A crate.\nmod b;").len(), 1);
     }
 
     #[test]

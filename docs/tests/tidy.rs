@@ -59,6 +59,15 @@ fn manifests_are_complete() {
 }
 
 #[test]
+fn readmes_are_crate_docs() {
+    assert_clean(&each_member(|tree, path, _| {
+        let root = path.replace("Cargo.toml", "src/lib.rs");
+        let text = tree.text_if_any(&root);
+        text.map(|text| documents::check_crate_doc(&root, &text)).unwrap_or_default()
+    }));
+}
+
+#[test]
 fn packages_outside_the_workspace_are_named() {
     let tree = tree();
     let root = manifest::read(&tree, "Cargo.toml").expect("the root manifest can be read");
