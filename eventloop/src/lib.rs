@@ -1,1 +1,38 @@
-//! One pinned loop per core that steps protocols written as state machines, under a real or a simulated network.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+pub mod affinity;
+
+mod admit;
+mod config;
+mod driver;
+mod files;
+mod id;
+mod io;
+mod lane;
+mod link;
+mod mail;
+mod out;
+mod protocol;
+mod services;
+mod stats;
+mod time;
+mod wheel;
+mod wrap;
+
+pub use admit::{Admit, AdmitAll, Verdict};
+pub use config::LaneConfig;
+pub use driver::{
+    ClientId, Driver, End, Faults, ListenOptions, Listener, MemFiles, Mio, OsFiles, Sim, World,
+};
+pub use files::{File, FileKind, Files, Meta, RootId};
+pub use id::{ConnId, LaneId, ListenerId, Origin, Peer, Target};
+pub use io::{Io, Turn};
+pub use lane::Lane;
+pub use mail::{Full, LaneHandle, Post, Socket};
+pub use out::{COPY_LIMIT, Chunk, Mark, Out, OutQueue};
+pub use protocol::{Closed, Event, Flow, Protocol};
+pub use stats::LaneStats;
+pub use time::Nanos;
+pub use wheel::Wheel;
+pub use wrap::Hosted;

@@ -1,0 +1,112 @@
+//! Files of the operating system, beneath roots.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat2};
+
+use crate::files::{File, FileKind, Files, Meta, RootId};
+use crate::time::Nanos;
+
+/// The operating system's files beneath the given roots.
+///
+/// The kernel itself refuses whatever would leave a root (`openat2` with `RESOLVE_BENEATH`), symbolic
+/// links included, so there is no path to be checked and then swapped.
+#[derive(Debug, Default)]
+pub struct OsFiles {
+    roots: Vec<OwnedFd>,
+}
+
+impl OsFiles {
+    /// No roots yet: nothing can be opened.
+    pub fn new() -> OsFiles {
+        OsFiles::default()
+    }
+
+    /// Gives access to what is beneath this directory, and says by which number.
+    ///
+    /// # Errors
+    /// If the directory cannot be opened, or there are 65,536 already.
+    pub fn add_root(&mut self, directory: &Path) -> io::Result<RootId> {
+        let id = RootId::try_from(self.roots.len())
+            .map_err(|_| io::Error::other("too many roots: at most 65,536"))?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        self.roots.push(rustix::fs::open(directory, flags, Mode::empty())?);
+        Ok(id)
+    }
+
+    fn beneath(&self, root: RootId, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+        let root = self.roots.get(usize::from(root)).ok_or(io::ErrorKind::NotFound)?;
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        // NONBLOCK: opening a named pipe must not wait for its other end.
+        let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+        openat2(root, path, flags, Mode::empty(), resolve).map_err(|error| match error {
+            rustix::io::Errno::XDEV => io::ErrorKind::PermissionDenied.into(),
+            other => other.into(),
+        })
+    }
+}
+
+impl Files for OsFiles {
+    fn open(&mut self, root: RootId, path: &Path) -> io::Result<(File, Meta)> {
+        let file = self.beneath(root, path, OFlags::RDONLY)?;
+        let meta = meta(&fstat(&file)?);
+        match meta.kind {
+            FileKind::Regular => Ok((File::from_os(fs::File::from(file)), meta)),
+            FileKind::Directory => Err(io::ErrorKind::IsADirectory.into()),
+            FileKind::Other => Err(io::ErrorKind::PermissionDenied.into()),
+        }
+    }
+
+    fn stat(&mut self, root: RootId, path: &Path) -> io::Result<Meta> {
+        let name = self.beneath(root, path, OFlags::PATH)?;
+        Ok(meta(&fstat(&name)?))
+    }
+
+    fn list(&mut self, root: RootId, path: &Path, limit: usize) -> io::Result<Vec<String>> {
+        let directory = self.beneath(root, path, OFlags::RDONLY | OFlags::DIRECTORY)?;
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&directory)? {
+            let entry = entry?;
+            if let Ok(name) = entry.file_name().to_str()
+                && name != "."
+                && name != ".."
+                && names.len() < limit
+            {
+                names.push(name.to_owned());
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn read(&mut self, file: &File, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        match file.as_os() {
+            Some(file) => file.read_at(into, offset),
+            None => Ok(read_memory(file.in_memory().unwrap_or_default(), offset, into)),
+        }
+    }
+}
+
+/// Copies from `offset`; 0 at or beyond the end.
+pub(crate) fn read_memory(contents: &[u8], offset: u64, into: &mut [u8]) -> usize {
+    let start = usize::try_from(offset).unwrap_or(usize::MAX).min(contents.len());
+    let n = into.len().min(contents.len() - start);
+    into[..n].copy_from_slice(&contents[start..start + n]);
+    n
+}
+
+fn meta(stat: &Stat) -> Meta {
+    let kind = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => FileKind::Regular,
+        FileType::Directory => FileKind::Directory,
+        _ => FileKind::Other,
+    };
+    let secs = u64::try_from(stat.st_mtime).unwrap_or(0);
+    let modified = Nanos::from_secs(secs) + Nanos(stat.st_mtime_nsec as u64);
+    Meta { len: u64::try_from(stat.st_size).unwrap_or(0), modified, kind }
+}

@@ -1,0 +1,424 @@
+//! The driver for real sockets: epoll, kqueue or IOCP through `mio`, edge-triggered.
+
+#[cfg(not(target_os = "linux"))]
+use std::io::Write;
+use std::io::{self, IoSlice, Read};
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token, Waker};
+
+use super::Driver;
+use super::net::{GENERATION_BITS, Net, RESERVED, Ready};
+use super::reactor::Reactor;
+use crate::files::File;
+use crate::id::{ListenerId, Peer, Target};
+use crate::lane::Lane;
+use crate::mail;
+use crate::protocol::Protocol;
+use crate::time::Nanos;
+
+const WAKER: u64 = RESERVED + 0xffff_ffff;
+
+/// Readiness events taken from the kernel in one poll.
+const EVENTS: usize = 1024;
+
+/// Runs lanes on real sockets.
+///
+/// A complete server; `Echo` stands for any protocol:
+///
+/// ```
+/// use corelane_eventloop::{Closed, Driver, Event, Flow, Io, Lane, LaneConfig, ListenOptions, Mio};
+/// use corelane_eventloop::{Nanos, Post, Protocol};
+/// use std::io::{Read, Write};
+///
+/// struct Echo;
+/// impl Protocol for Echo {
+///     type Conn = ();
+///     type Mail = ();
+///     fn open(&mut self, _: &mut Io<'_, ()>) -> Option<()> {
+///         Some(())
+///     }
+///     fn step(&mut self, _: &mut (), event: Event<()>, io: &mut Io<'_, ()>) -> Flow {
+///         let input = io.input();
+///         io.out().put(input);
+///         io.consume(input.len());
+///         if matches!(event, Event::Eof | Event::Stopping) { Flow::Finish } else { Flow::Read }
+///     }
+///     fn close(&mut self, _: (), _: Closed, _: &mut Io<'_, ()>) {}
+/// }
+///
+/// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+/// let address = listener.local_addr()?;
+/// let post = Post::mesh(1, 16).remove(0);
+/// let mut lane = Lane::new(Echo, LaneConfig::default(), post);
+/// let handle = lane.handle();
+/// let server = std::thread::spawn(move || {
+///     let mut driver = Mio::new()?;
+///     driver.listen(listener, 0, ListenOptions::default())?;
+///     driver.run(&mut lane)
+/// });
+///
+/// let mut client = std::net::TcpStream::connect(address)?;
+/// client.write_all(b"hello")?;
+/// client.shutdown(std::net::Shutdown::Write)?;
+/// let mut answer = String::new();
+/// client.read_to_string(&mut answer)?;
+/// assert_eq!(answer, "hello");
+/// handle.stop(Nanos::from_secs(1));
+/// server.join().unwrap()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct Mio {
+    reactor: Reactor<MioNet>,
+}
+
+/// A listening socket to be given to a driver. It is made non-blocking.
+#[derive(Debug)]
+pub enum Listener {
+    /// TCP.
+    Tcp(std::net::TcpListener),
+    /// A Unix socket.
+    #[cfg(unix)]
+    Unix(std::os::unix::net::UnixListener),
+}
+
+impl From<std::net::TcpListener> for Listener {
+    fn from(listener: std::net::TcpListener) -> Listener {
+        Listener::Tcp(listener)
+    }
+}
+
+#[cfg(unix)]
+impl From<std::os::unix::net::UnixListener> for Listener {
+    fn from(listener: std::os::unix::net::UnixListener) -> Listener {
+        Listener::Unix(listener)
+    }
+}
+
+/// How connections of a listener are taken in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ListenOptions {
+    /// Receive at once after accepting, and register with the poll only what stays open: saves two
+    /// system calls on short connections. Only where the client speaks first.
+    pub eager: bool,
+}
+
+impl Mio {
+    /// A driver with no listener yet.
+    ///
+    /// # Errors
+    /// If the operating system gives no poll: usually out of file descriptors.
+    pub fn new() -> io::Result<Mio> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), narrow(WAKER))?);
+        let net =
+            MioNet { poll, events: Events::with_capacity(EVENTS), waker, start: Instant::now() };
+        Ok(Mio { reactor: Reactor::new(net) })
+    }
+
+    /// Polls without blocking for up to this long after the last event before blocking. Trades CPU
+    /// time for latency; off (zero) by default.
+    pub fn with_busy_poll(mut self, busy_poll: Nanos) -> Mio {
+        self.reactor.busy_poll = busy_poll;
+        self
+    }
+
+    /// Accepts connections from this listener; the protocol sees them with
+    /// [`Origin::Accepted`](crate::Origin::Accepted)`(id)`.
+    ///
+    /// # Errors
+    /// If the socket cannot be made non-blocking or registered.
+    pub fn listen(
+        &mut self,
+        listener: impl Into<Listener>,
+        id: ListenerId,
+        options: ListenOptions,
+    ) -> io::Result<()> {
+        let listener = listener.into();
+        self.reactor.listen(id, options.eager, |net, token| {
+            let mut listener = Door::new(listener)?;
+            let registry = net.poll.registry();
+            let token = narrow(token);
+            match &mut listener {
+                Door::Tcp(listener) => registry.register(listener, token, Interest::READABLE)?,
+                #[cfg(unix)]
+                Door::Unix(listener) => registry.register(listener, token, Interest::READABLE)?,
+            }
+            Ok(listener)
+        })
+    }
+}
+
+impl Driver for Mio {
+    fn turn<P: Protocol>(&mut self, lane: &mut Lane<P>, wait: Option<Nanos>) -> io::Result<()> {
+        self.reactor.turn(lane, wait)
+    }
+}
+
+pub(crate) struct MioNet {
+    poll: Poll,
+    events: Events,
+    waker: Arc<Waker>,
+    start: Instant,
+}
+
+pub(crate) enum Door {
+    Tcp(TcpListener),
+    #[cfg(unix)]
+    Unix(mio::net::UnixListener),
+}
+
+impl Door {
+    fn new(listener: Listener) -> io::Result<Door> {
+        match listener {
+            Listener::Tcp(listener) => {
+                listener.set_nonblocking(true)?;
+                Ok(Door::Tcp(TcpListener::from_std(listener)))
+            }
+            #[cfg(unix)]
+            Listener::Unix(listener) => {
+                listener.set_nonblocking(true)?;
+                Ok(Door::Unix(mio::net::UnixListener::from_std(listener)))
+            }
+        }
+    }
+}
+
+pub(crate) enum Socket {
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix(mio::net::UnixStream),
+}
+
+/// Runs the same expression on whichever kind of socket it is.
+macro_rules! on_socket {
+    ($socket:expr, $name:ident => $body:expr) => {
+        match $socket {
+            Socket::Tcp($name) => $body,
+            #[cfg(unix)]
+            Socket::Unix($name) => $body,
+        }
+    };
+}
+
+impl Net for MioNet {
+    type Socket = Socket;
+    type Listener = Door;
+
+    fn now(&mut self) -> Nanos {
+        self.start.elapsed().into()
+    }
+
+    fn wall(&mut self) -> Nanos {
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().into()
+    }
+
+    fn poll(&mut self, wait: Option<Nanos>, ready: &mut Vec<Ready>) -> io::Result<()> {
+        match self.poll.poll(&mut self.events, wait.map(Into::into)) {
+            // A signal: the turn goes on without events.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            polled => polled?,
+        }
+        ready.extend(self.events.iter().filter_map(|event| {
+            let token = widen(event.token());
+            (token != WAKER).then(|| Ready {
+                token,
+                readable: event.is_readable() || event.is_read_closed() || event.is_error(),
+                writable: event.is_writable() || event.is_write_closed() || event.is_error(),
+                read_closed: event.is_read_closed(),
+            })
+        }));
+        Ok(())
+    }
+
+    fn bell(&self) -> Box<dyn Fn() + Send + Sync> {
+        let waker = self.waker.clone();
+        Box::new(move || {
+            // It fails only if the lane's poll is gone, and then there is nobody to wake.
+            let _ = waker.wake();
+        })
+    }
+
+    fn accept(&mut self, listener: &mut Door) -> io::Result<(Socket, Peer)> {
+        match listener {
+            Door::Tcp(listener) => {
+                let (socket, peer) = listener.accept()?;
+                Ok((Socket::Tcp(socket), Peer::Ip(peer)))
+            }
+            #[cfg(unix)]
+            Door::Unix(listener) => {
+                let (socket, _) = listener.accept()?;
+                Ok((Socket::Unix(socket), Peer::Unix))
+            }
+        }
+    }
+
+    fn close_listener(&mut self, listener: Door) {
+        drop(listener);
+    }
+
+    fn adopt(&mut self, socket: mail::Socket) -> io::Result<(Socket, Peer)> {
+        match socket {
+            mail::Socket::Tcp(socket) => {
+                socket.set_nonblocking(true)?;
+                let peer = socket.peer_addr()?;
+                Ok((Socket::Tcp(TcpStream::from_std(socket)), Peer::Ip(peer)))
+            }
+            #[cfg(unix)]
+            mail::Socket::Unix(socket) => {
+                socket.set_nonblocking(true)?;
+                Ok((Socket::Unix(mio::net::UnixStream::from_std(socket)), Peer::Unix))
+            }
+        }
+    }
+
+    fn connect(&mut self, target: &Target) -> io::Result<(Socket, Peer)> {
+        match target {
+            Target::Ip(address) => {
+                let socket = TcpStream::connect(*address)?;
+                socket.set_nodelay(true)?;
+                Ok((Socket::Tcp(socket), Peer::Ip(*address)))
+            }
+            #[cfg(unix)]
+            Target::Unix(path) => {
+                Ok((Socket::Unix(mio::net::UnixStream::connect(path)?), Peer::Unix))
+            }
+            #[cfg(not(unix))]
+            Target::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    fn connect_result(&mut self, socket: &mut Socket) -> io::Result<()> {
+        on_socket!(socket, socket => {
+            socket.take_error()?.map_or(Ok(()), Err)?;
+            socket.peer_addr().map(drop)
+        })
+    }
+
+    fn register(&mut self, socket: &mut Socket, token: u64) -> io::Result<()> {
+        let token = narrow(token);
+        let both = Interest::READABLE | Interest::WRITABLE;
+        on_socket!(socket, socket => self.poll.registry().register(socket, token, both))
+    }
+
+    fn receive(&mut self, socket: &mut Socket, into: &mut [u8]) -> io::Result<usize> {
+        on_socket!(socket, socket => socket.read(into))
+    }
+
+    fn send(
+        &mut self,
+        socket: &mut Socket,
+        slices: &[IoSlice<'_>],
+        more: bool,
+    ) -> io::Result<usize> {
+        on_socket!(socket, socket => send(socket, slices, more))
+    }
+
+    fn send_file(
+        &mut self,
+        socket: &mut Socket,
+        file: &File,
+        offset: u64,
+        len: u64,
+    ) -> io::Result<usize> {
+        match (file.as_os(), file.in_memory()) {
+            (Some(file), _) => on_socket!(socket, socket => send_file(socket, file, offset, len)),
+            (_, Some(contents)) => {
+                let rest = contents.get(offset as usize..).unwrap_or_default();
+                let part = &rest[..rest.len().min(len as usize)];
+                if part.is_empty() {
+                    return Ok(0);
+                }
+                self.send(socket, &[IoSlice::new(part)], false)
+            }
+            (None, None) => Ok(0),
+        }
+    }
+
+    fn shutdown(&mut self, socket: &mut Socket) -> io::Result<()> {
+        on_socket!(socket, socket => socket.shutdown(Shutdown::Write))
+    }
+
+    fn close(&mut self, socket: Socket, reset: bool) {
+        #[cfg(unix)]
+        if reset && let Socket::Tcp(socket) = &socket {
+            // Zero linger makes close send a reset; if it cannot be set, a plain close has to do.
+            let _ = socket2::SockRef::from(socket).set_linger(Some(std::time::Duration::ZERO));
+        }
+        drop(socket);
+    }
+}
+
+/// A 64-bit token as `mio` takes it. Where pointers have 32 bits, 20 bits of index and
+/// [`GENERATION_BITS`] of the generation are kept of a key.
+fn narrow(token: u64) -> Token {
+    if usize::BITS >= u64::BITS {
+        return Token(token as usize);
+    }
+    if token >= RESERVED {
+        return Token(1 << 31 | (token & 0x7fff_ffff) as usize);
+    }
+    let generation = (token >> 32) & ((1 << GENERATION_BITS) - 1);
+    Token((generation << 20 | (token & 0xf_ffff)) as usize)
+}
+
+/// The reverse of [`narrow`], up to the bits that were lost.
+fn widen(Token(token): Token) -> u64 {
+    let token = token as u64;
+    if usize::BITS >= u64::BITS {
+        return token;
+    }
+    if token >> 31 == 1 {
+        return RESERVED | if token == 0xffff_ffff { 0xffff_ffff } else { token & 0x7fff_ffff };
+    }
+    (token >> 20) << 32 | (token & 0xf_ffff)
+}
+
+#[cfg(target_os = "linux")]
+fn send(socket: &impl std::os::fd::AsFd, slices: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
+    use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+    let mut flags = SendFlags::NOSIGNAL;
+    flags.set(SendFlags::MORE, more);
+    let sent = match slices {
+        [one] => rustix::net::send(socket, one, flags)?,
+        _ => sendmsg(socket, slices, &mut SendAncillaryBuffer::default(), flags)?,
+    };
+    Ok(sent)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn send(socket: &mut impl Write, slices: &[IoSlice<'_>], _more: bool) -> io::Result<usize> {
+    match slices {
+        [one] => socket.write(one),
+        _ => socket.write_vectored(slices),
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn send_file(
+    socket: &impl std::os::fd::AsFd,
+    file: &std::fs::File,
+    offset: u64,
+    len: u64,
+) -> io::Result<usize> {
+    let mut offset = offset;
+    let len = usize::try_from(len).unwrap_or(usize::MAX);
+    Ok(rustix::fs::sendfile(socket, file, Some(&mut offset), len)?)
+}
+
+#[cfg(all(unix, not(target_os = "linux")))]
+fn send_file(
+    socket: &mut impl Write,
+    file: &std::fs::File,
+    offset: u64,
+    len: u64,
+) -> io::Result<usize> {
+    use std::os::unix::fs::FileExt;
+    let mut page = [0; 16 * 1024];
+    let room = page.len().min(usize::try_from(len).unwrap_or(usize::MAX));
+    let n = file.read_at(&mut page[..room], offset)?;
+    if n == 0 { Ok(0) } else { socket.write(&page[..n]) }
+}

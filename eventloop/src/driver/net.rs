@@ -1,0 +1,79 @@
+//! What a reactor needs from a network: readiness, and non-blocking calls.
+
+use std::io::{self, IoSlice};
+
+use crate::files::File;
+use crate::id::{Peer, Target};
+use crate::mail;
+use crate::time::Nanos;
+
+/// A readiness event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ready {
+    /// What the socket was registered with.
+    pub(crate) token: u64,
+    /// A receive will not block (or will fail).
+    pub(crate) readable: bool,
+    /// A send will not block (or will fail).
+    pub(crate) writable: bool,
+    /// The peer has shut down its side: a short receive is not the last one.
+    pub(crate) read_closed: bool,
+}
+
+/// Tokens from here on are not connections.
+pub(crate) const RESERVED: u64 = 0xffff_ffff_0000_0000;
+
+/// How many bits of a key's generation survive in an event.
+pub(crate) const GENERATION_BITS: u32 = if usize::BITS >= u64::BITS { 32 } else { 11 };
+
+/// The token of listener number `index`.
+pub(crate) fn listener_token(index: usize) -> u64 {
+    RESERVED + index as u64
+}
+
+/// A non-blocking network with edge-triggered readiness: after an event, no other comes for the same
+/// direction until a call has found nothing more to do.
+pub(crate) trait Net {
+    type Socket;
+    type Listener;
+
+    /// A clock that never runs backwards.
+    fn now(&mut self) -> Nanos;
+    /// Time since the Unix epoch.
+    fn wall(&mut self) -> Nanos;
+    /// Waits for readiness. `None`: without limit.
+    fn poll(&mut self, wait: Option<Nanos>, ready: &mut Vec<Ready>) -> io::Result<()>;
+    /// Something that ends a poll, from any thread.
+    fn bell(&self) -> Box<dyn Fn() + Send + Sync>;
+
+    fn accept(&mut self, listener: &mut Self::Listener) -> io::Result<(Self::Socket, Peer)>;
+    /// Stops listening and frees the address.
+    fn close_listener(&mut self, listener: Self::Listener);
+    fn adopt(&mut self, socket: mail::Socket) -> io::Result<(Self::Socket, Peer)>;
+    fn connect(&mut self, target: &Target) -> io::Result<(Self::Socket, Peer)>;
+    /// How a connect ended, once the socket is writable.
+    fn connect_result(&mut self, socket: &mut Self::Socket) -> io::Result<()>;
+
+    /// Has readiness of both directions reported with this token.
+    fn register(&mut self, socket: &mut Self::Socket, token: u64) -> io::Result<()>;
+    fn receive(&mut self, socket: &mut Self::Socket, into: &mut [u8]) -> io::Result<usize>;
+    /// `more` says that further output follows at once (a hint to fill packets).
+    fn send(
+        &mut self,
+        socket: &mut Self::Socket,
+        slices: &[IoSlice<'_>],
+        more: bool,
+    ) -> io::Result<usize>;
+    /// Sends a range of a file; 0 means that the file ends before `offset`.
+    fn send_file(
+        &mut self,
+        socket: &mut Self::Socket,
+        file: &File,
+        offset: u64,
+        len: u64,
+    ) -> io::Result<usize>;
+    /// Shuts down the sending side.
+    fn shutdown(&mut self, socket: &mut Self::Socket) -> io::Result<()>;
+    /// Closes; with a reset instead of an orderly end if `reset`.
+    fn close(&mut self, socket: Self::Socket, reset: bool);
+}

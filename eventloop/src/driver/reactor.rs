@@ -1,0 +1,540 @@
+//! One turn, over any [`Net`].
+
+use std::io::{self, ErrorKind, IoSlice};
+use std::sync::Arc;
+
+use corelane_mempool::Key;
+
+use super::net::{GENERATION_BITS, Net, RESERVED, Ready, listener_token};
+use crate::admit::Verdict;
+use crate::id::{ListenerId, Origin, Peer};
+use crate::lane::{Lane, Room};
+use crate::link::Phase;
+use crate::mail::{Control, Doorbell};
+use crate::out::{Front, GATHER};
+use crate::protocol::{Closed, Protocol};
+use crate::time::Nanos;
+
+/// On Linux a receive that returns less than there was room for has emptied the socket: with
+/// edge-triggered epoll no further call is needed, unless the peer has closed its side. Elsewhere
+/// readiness comes again only after a receive has found nothing.
+const SHORT_RECEIVE_ENDS: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+/// How often the wall clock is read, to follow its adjustments.
+const WALL_REFRESH: Nanos = Nanos::from_secs(1);
+
+/// Connections taken from a listener's queue when it is closed, so that they are not reset.
+const LAST_ACCEPTS: usize = 4096;
+
+/// The driver's side of a connection; its index is that of the key.
+struct Slot<S> {
+    socket: Option<S>,
+    generation: u32,
+    /// A receive may find something.
+    readable: bool,
+    /// A send may find room.
+    writable: bool,
+    read_closed: bool,
+}
+
+struct Door<L> {
+    listener: L,
+    id: ListenerId,
+    eager: bool,
+    /// Something may wait in its queue.
+    ready: bool,
+    paused_until: Nanos,
+}
+
+pub(crate) struct Reactor<N: Net> {
+    pub(crate) net: N,
+    slots: Vec<Slot<N::Socket>>,
+    doors: Vec<Door<N::Listener>>,
+    ready: Vec<Ready>,
+    page: Box<[u8]>,
+    /// Accepted eagerly this turn: registered only if they are still open at its end.
+    newcomers: Vec<Key>,
+    revisits: Vec<Key>,
+    flushing: Vec<Key>,
+    wall_read: Option<Nanos>,
+    doorbell: Option<Arc<Doorbell>>,
+    /// How long to poll without blocking before blocking.
+    pub(crate) busy_poll: Nanos,
+    last_event: Nanos,
+}
+
+impl<N: Net> Reactor<N> {
+    pub(crate) fn new(net: N) -> Reactor<N> {
+        Reactor {
+            net,
+            slots: Vec::new(),
+            doors: Vec::new(),
+            ready: Vec::with_capacity(1024),
+            page: Box::default(),
+            newcomers: Vec::new(),
+            revisits: Vec::new(),
+            flushing: Vec::new(),
+            wall_read: None,
+            doorbell: None,
+            busy_poll: Nanos::ZERO,
+            last_event: Nanos::ZERO,
+        }
+    }
+
+    /// Adds a listener that `register` makes known to the net under the token it is given.
+    pub(crate) fn listen(
+        &mut self,
+        id: ListenerId,
+        eager: bool,
+        register: impl FnOnce(&mut N, u64) -> io::Result<N::Listener>,
+    ) -> io::Result<()> {
+        let listener = register(&mut self.net, listener_token(self.doors.len()))?;
+        // Connections may have come in before the registration.
+        self.doors.push(Door { listener, id, eager, ready: true, paused_until: Nanos::ZERO });
+        Ok(())
+    }
+
+    /// One turn. Each stage sees what the ones before it did.
+    pub(crate) fn turn<P: Protocol>(
+        &mut self,
+        lane: &mut Lane<P>,
+        wait: Option<Nanos>,
+    ) -> io::Result<()> {
+        self.attach(lane);
+        self.poll(lane, wait)?;
+        self.clock(lane);
+        self.obey(lane);
+        self.accept(lane);
+        self.read(lane);
+        lane.run_timers();
+        lane.run_mail();
+        lane.run_turn();
+        self.connect(lane);
+        ring_bells(lane);
+        self.flush(lane);
+        lane.services().now = self.net.now();
+        self.after_flush(lane);
+        self.reap(lane);
+        self.register_newcomers(lane);
+        ring_bells(lane);
+        Ok(())
+    }
+
+    fn attach<P: Protocol>(&mut self, lane: &mut Lane<P>) {
+        if self.doorbell.is_none() {
+            let doorbell = lane.services().post.doorbell().clone();
+            doorbell.install(self.net.bell());
+            self.doorbell = Some(doorbell);
+            self.page =
+                vec![0; lane.services().limits.page.min(lane.services().limits.input)].into();
+            lane.services().now = self.net.now();
+        }
+    }
+
+    /// Waits for events, at most until the lane or a paused listener has something to do.
+    fn poll<P: Protocol>(&mut self, lane: &mut Lane<P>, wait: Option<Nanos>) -> io::Result<()> {
+        self.ready.clear();
+        let now = lane.services().now;
+        let paused = self.doors.iter().filter(|door| door.ready).map(|door| door.paused_until);
+        let wake = paused.fold(lane.next_wake(), Nanos::min);
+        let until_wake = (wake != Nanos::MAX).then(|| wake.since(now));
+        let mut wait = match (wait, until_wake) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        if self.busy_poll > Nanos::ZERO && wait != Some(Nanos::ZERO) {
+            self.net.poll(Some(Nanos::ZERO), &mut self.ready)?;
+            if !self.ready.is_empty() {
+                return Ok(());
+            }
+            if self.net.now().since(self.last_event) < self.busy_poll {
+                wait = Some(Nanos::ZERO);
+            }
+        }
+        if wait == Some(Nanos::ZERO) {
+            return self.net.poll(wait, &mut self.ready);
+        }
+        let post = &lane.services().post;
+        post.doorbell().going_to_sleep();
+        if !post.is_idle() {
+            wait = Some(Nanos::ZERO);
+        }
+        let polled = self.net.poll(wait, &mut self.ready);
+        post.doorbell().awake();
+        polled
+    }
+
+    fn clock<P: Protocol>(&mut self, lane: &mut Lane<P>) {
+        let now = self.net.now();
+        lane.services().now = now;
+        if !self.ready.is_empty() {
+            self.last_event = now;
+        }
+        if self.wall_read.is_none_or(|last| now.since(last) >= WALL_REFRESH) {
+            self.wall_read = Some(now);
+            lane.services().wall_base = self.net.wall().since(now);
+        }
+    }
+
+    /// Takes orders from other threads.
+    fn obey<P: Protocol>(&mut self, lane: &mut Lane<P>) {
+        while let Some(control) = lane.services().post.control() {
+            match control {
+                Control::Stop { drain } => {
+                    self.close_doors(lane);
+                    lane.begin_stop(drain);
+                }
+                Control::Cut => lane.cut(),
+                Control::Adopt { socket, listener } => match self.net.adopt(socket) {
+                    Ok((socket, peer)) => self.welcome(lane, socket, peer, listener, true),
+                    Err(_) => {
+                        lane.services().stats.accept_errors += 1;
+                        lane.admit().release();
+                    }
+                },
+            }
+        }
+    }
+
+    /// Stops listening. What already waits in the queues is still served.
+    fn close_doors<P: Protocol>(&mut self, lane: &mut Lane<P>) {
+        for mut door in std::mem::take(&mut self.doors) {
+            self.accept_at(lane, &mut door, LAST_ACCEPTS);
+            self.net.close_listener(door.listener);
+        }
+    }
+
+    fn accept<P: Protocol>(&mut self, lane: &mut Lane<P>) {
+        for ready in &self.ready {
+            if ready.token >= RESERVED
+                && let Some(door) = self.doors.get_mut((ready.token - RESERVED) as usize)
+            {
+                door.ready = true;
+                lane.services().stats.events += 1;
+            }
+        }
+        let share = lane.services().limits.turn_accepts;
+        for index in 0..self.doors.len() {
+            if self.doors[index].ready && self.doors[index].paused_until <= lane.services().now {
+                let mut door = self.doors.swap_remove(index);
+                self.accept_at(lane, &mut door, share);
+                self.doors.push(door);
+                let last = self.doors.len() - 1;
+                self.doors.swap(index, last);
+            }
+        }
+    }
+
+    fn accept_at<P: Protocol>(
+        &mut self,
+        lane: &mut Lane<P>,
+        door: &mut Door<N::Listener>,
+        share: usize,
+    ) {
+        for _ in 0..share {
+            let (now, open) = (lane.services().now, lane.len());
+            let verdict = lane.admit().admit(now, open);
+            if let Verdict::PauseUntil(at) = verdict {
+                door.paused_until = at;
+                return;
+            }
+            match self.net.accept(&mut door.listener) {
+                Ok((socket, peer)) if verdict == Verdict::Take => {
+                    self.welcome(lane, socket, peer, door.id, door.eager);
+                }
+                Ok((socket, _)) => {
+                    lane.services().stats.refused += 1;
+                    self.net.close(socket, true);
+                }
+                Err(error) => {
+                    if verdict == Verdict::Take {
+                        lane.admit().release();
+                    }
+                    if error.kind() == ErrorKind::WouldBlock {
+                        door.ready = false;
+                        return;
+                    }
+                    lane.services().stats.accept_errors += 1;
+                    if let Some(at) = lane.admit().failed(now, &error) {
+                        door.paused_until = at;
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes in a connected socket.
+    fn welcome<P: Protocol>(
+        &mut self,
+        lane: &mut Lane<P>,
+        socket: N::Socket,
+        peer: Peer,
+        listener: ListenerId,
+        eager: bool,
+    ) {
+        let Some(key) = lane.open(peer, Origin::Accepted(listener)) else {
+            lane.services().stats.refused += 1;
+            lane.admit().release();
+            return self.net.close(socket, true);
+        };
+        lane.services().stats.accepted += 1;
+        self.seat(key, socket);
+        if eager {
+            self.newcomers.push(key);
+        } else {
+            self.register(lane, key);
+        }
+        lane.opened(key);
+        if eager {
+            // The client speaks first and its bytes are usually there: ask before registering.
+            self.slots[key.index()].readable = true;
+            self.receive(lane, key);
+        }
+    }
+
+    fn seat(&mut self, key: Key, socket: N::Socket) {
+        let slot = Slot {
+            socket: Some(socket),
+            generation: key.generation(),
+            readable: false,
+            writable: true,
+            read_closed: false,
+        };
+        if key.index() >= self.slots.len() {
+            self.slots.resize_with(key.index() + 1, || Slot {
+                socket: None,
+                generation: 0,
+                readable: false,
+                writable: false,
+                read_closed: false,
+            });
+        }
+        self.slots[key.index()] = slot;
+    }
+
+    fn register<P: Protocol>(&mut self, lane: &mut Lane<P>, key: Key) {
+        if let Some(socket) = &mut self.slots[key.index()].socket
+            && let Err(error) = self.net.register(socket, key.to_bits())
+        {
+            lane.fail(key, Closed::Lost(error.kind()));
+        }
+    }
+
+    fn register_newcomers<P: Protocol>(&mut self, lane: &mut Lane<P>) {
+        while let Some(key) = self.newcomers.pop() {
+            if lane.phase(key).is_some() {
+                self.register(lane, key);
+            }
+        }
+    }
+
+    /// Reads every ready connection and steps it with what came.
+    fn read<P: Protocol>(&mut self, lane: &mut Lane<P>) {
+        std::mem::swap(&mut self.revisits, &mut lane.services().revisit);
+        for index in 0..self.revisits.len() {
+            let key = self.revisits[index];
+            lane.visit(key);
+            self.receive(lane, key);
+        }
+        self.revisits.clear();
+        for index in 0..self.ready.len() {
+            let ready = self.ready[index];
+            if ready.token >= RESERVED {
+                continue;
+            }
+            let named = Key::from_bits(ready.token);
+            let Some(slot) = self.slots.get_mut(named.index()) else { continue };
+            let differs = (slot.generation ^ named.generation()) << (32 - GENERATION_BITS) != 0;
+            let key = Key::from_bits(u64::from(slot.generation) << 32 | named.index() as u64);
+            if differs || slot.socket.is_none() {
+                lane.services().stats.stale_events += 1;
+                continue;
+            }
+            lane.services().stats.events += 1;
+            slot.readable |= ready.readable;
+            slot.read_closed |= ready.read_closed;
+            if ready.writable && !std::mem::replace(&mut slot.writable, true) {
+                self.writable(lane, key);
+            }
+            if ready.readable {
+                self.receive(lane, key);
+            }
+        }
+    }
+
+    fn writable<P: Protocol>(&mut self, lane: &mut Lane<P>, key: Key) {
+        if lane.phase(key) != Some(Phase::Connecting) {
+            return lane.writable(key);
+        }
+        let Some(socket) = &mut self.slots[key.index()].socket else { return };
+        match self.net.connect_result(socket) {
+            Ok(()) => lane.opened(key),
+            Err(error) => lane.fail(key, Closed::ConnectFailed(error.kind())),
+        }
+    }
+
+    /// Receives until the socket is empty, the connection wants no more, or its share is spent.
+    fn receive<P: Protocol>(&mut self, lane: &mut Lane<P>, key: Key) {
+        let mut share = lane.services().limits.turn_bytes;
+        while lane.wants_input(key) {
+            let Some(slot) = self.slots.get_mut(key.index()) else { return };
+            let Some(socket) = slot.socket.as_mut().filter(|_| slot.readable) else { return };
+            if share == 0 {
+                return lane.put_off(key);
+            }
+            lane.services().stats.receives += 1;
+            let (into, in_tail) = match lane.room(key) {
+                Room::Page => (&mut *self.page, false),
+                Room::Tail(spare) => (spare, true),
+                Room::None => return,
+            };
+            let room = into.len();
+            match self.net.receive(socket, into) {
+                Ok(0) => {
+                    slot.readable = false;
+                    return lane.ended(key);
+                }
+                Ok(n) => {
+                    if SHORT_RECEIVE_ENDS && n < room && !slot.read_closed {
+                        slot.readable = false;
+                    }
+                    share = share.saturating_sub(n);
+                    if in_tail {
+                        lane.received_in_tail(key, n);
+                    } else {
+                        lane.received(key, &self.page[..n]);
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => slot.readable = false,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return lane.fail(key, Closed::Lost(error.kind())),
+            }
+        }
+    }
+
+    /// Starts the outbound connections that were asked for.
+    fn connect<P: Protocol>(&mut self, lane: &mut Lane<P>) {
+        for (target, tag) in lane.take_connects() {
+            let (socket, peer, failed) = match self.net.connect(&target) {
+                Ok((socket, peer)) => (Some(socket), peer, None),
+                Err(error) => (None, peer_of(&target), Some(error.kind())),
+            };
+            let Some(key) = lane.open(peer, Origin::Connected(tag)) else {
+                if let Some(socket) = socket {
+                    self.net.close(socket, false);
+                }
+                continue;
+            };
+            if let Some(socket) = socket {
+                self.seat(key, socket);
+                // Not writable yet: the event that it is says how the connect ended.
+                self.slots[key.index()].writable = false;
+                self.register(lane, key);
+            }
+            if let Some(kind) = failed {
+                lane.fail(key, Closed::ConnectFailed(kind));
+            }
+        }
+    }
+
+    /// Sends what is queued: one gathered send per connection, unless gates or files divide it.
+    fn flush<P: Protocol>(&mut self, lane: &mut Lane<P>) {
+        std::mem::swap(&mut self.flushing, &mut lane.services().dirty);
+        for index in 0..self.flushing.len() {
+            let key = self.flushing[index];
+            lane.begin_flush(key);
+            self.send(lane, key);
+        }
+    }
+
+    fn send<P: Protocol>(&mut self, lane: &mut Lane<P>, key: Key) {
+        let mut share = lane.services().limits.turn_bytes;
+        loop {
+            if matches!(lane.phase(key), None | Some(Phase::Closing(_) | Phase::Connecting)) {
+                return;
+            }
+            let Some(slot) = self.slots.get_mut(key.index()) else { return };
+            let Some(socket) = &mut slot.socket else { return };
+            let mut slices = [IoSlice::new(&[]); GATHER];
+            let front = lane.front(key, &mut slices);
+            let (wanted, sent) = match front {
+                Front::Empty => {
+                    lane.sent(key, 0);
+                    if lane.flushed(key)
+                        && let Err(error) = self.net.shutdown(socket)
+                    {
+                        lane.fail(key, Closed::Lost(error.kind()));
+                    }
+                    return;
+                }
+                Front::Shut => return lane.wait_at_gate(key),
+                _ if !slot.writable => return,
+                _ if share == 0 => return lane.flush_later(key),
+                Front::Memory { slices: count, bytes, more } => {
+                    (bytes, self.net.send(socket, &slices[..count], more))
+                }
+                Front::File { file, offset, len } => {
+                    let wanted = len.min(share as u64);
+                    (wanted as usize, self.net.send_file(socket, file, offset, wanted))
+                }
+            };
+            let is_file = matches!(front, Front::File { .. });
+            lane.services().stats.sends += 1;
+            match sent {
+                Ok(0) if is_file => return lane.fail(key, Closed::FileTruncated),
+                Ok(n) => {
+                    share = share.saturating_sub(n);
+                    // A short file send may also mean that the page cache had no more at once.
+                    if n < wanted && !is_file {
+                        slot.writable = false;
+                    }
+                    lane.sent(key, n);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => slot.writable = false,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return lane.fail(key, Closed::Lost(error.kind())),
+            }
+        }
+    }
+
+    fn after_flush<P: Protocol>(&mut self, lane: &mut Lane<P>) {
+        for index in 0..self.flushing.len() {
+            lane.after_flush(self.flushing[index]);
+        }
+        self.flushing.clear();
+    }
+
+    /// Closes what is to be closed. Nothing is stepped after this in the turn, so that a key's place
+    /// is never taken again while events of this poll may still name it.
+    fn reap<P: Protocol>(&mut self, lane: &mut Lane<P>) {
+        if lane.services().closing.is_empty() {
+            return;
+        }
+        while let Some(key) = lane.services().closing.pop() {
+            let reset = lane.remove(key);
+            let slot = self.slots.get_mut(key.index());
+            if let Some(slot) = slot.filter(|slot| slot.generation == key.generation())
+                && let Some(socket) = slot.socket.take()
+            {
+                self.net.close(socket, reset);
+            }
+        }
+        // There is room again: who paused for want of it need not wait for its time.
+        for door in &mut self.doors {
+            door.paused_until = Nanos::ZERO;
+        }
+    }
+}
+
+fn ring_bells<P: Protocol>(lane: &mut Lane<P>) {
+    let wakes = lane.services().post.ring_bells();
+    lane.services().stats.wakes += wakes;
+}
+
+fn peer_of(target: &crate::id::Target) -> Peer {
+    match target {
+        crate::id::Target::Ip(address) => Peer::Ip(*address),
+        crate::id::Target::Unix(_) => Peer::Unix,
+    }
+}

@@ -1,0 +1,100 @@
+//! Files as protocols see them: named beneath a root, read by position, sent without being read.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::time::Nanos;
+
+/// The number of a directory that files may be opened beneath, in the order they were added to the
+/// driver.
+pub type RootId = u16;
+
+/// An open file, cheap to clone. It has no position: reads and sends name their offset, so that one
+/// open file serves many connections.
+#[derive(Clone, Debug)]
+pub struct File(Arc<Contents>);
+
+#[derive(Debug)]
+enum Contents {
+    Os(fs::File),
+    Memory(Vec<u8>),
+}
+
+impl File {
+    /// A file of the operating system, opened for reading.
+    pub fn from_os(file: fs::File) -> File {
+        File(Arc::new(Contents::Os(file)))
+    }
+
+    /// A file that exists only in memory, as the simulator's do.
+    ///
+    /// ```
+    /// use corelane_eventloop::File;
+    /// let file = File::from_memory(b"hello".to_vec());
+    /// assert_eq!(file.in_memory(), Some(&b"hello"[..]));
+    /// assert!(file.as_os().is_none());
+    /// ```
+    pub fn from_memory(contents: Vec<u8>) -> File {
+        File(Arc::new(Contents::Memory(contents)))
+    }
+
+    /// The operating system's file, if it is one.
+    pub fn as_os(&self) -> Option<&fs::File> {
+        match &*self.0 {
+            Contents::Os(file) => Some(file),
+            Contents::Memory(_) => None,
+        }
+    }
+
+    /// The contents, if they are in memory.
+    pub fn in_memory(&self) -> Option<&[u8]> {
+        match &*self.0 {
+            Contents::Os(_) => None,
+            Contents::Memory(contents) => Some(contents),
+        }
+    }
+}
+
+/// What is known of a file without reading it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Meta {
+    /// Length in bytes.
+    pub len: u64,
+    /// Last change, since the Unix epoch.
+    pub modified: Nanos,
+    /// What kind of thing the name is.
+    pub kind: FileKind,
+}
+
+/// The kinds of directory entries that matter to a server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FileKind {
+    /// A regular file.
+    Regular,
+    /// A directory.
+    Directory,
+    /// A device, socket, pipe or anything else that must not be served.
+    Other,
+}
+
+/// Access to files, supplied by the driver.
+///
+/// Paths are relative to a root, with `/` between names; a path that would leave its root (by `..`,
+/// by being absolute, or through a symbolic link) is refused with `PermissionDenied`.
+/// Calls may block for as long as the file system takes to look up a name; data is read by the
+/// kernel when it is sent.
+pub trait Files {
+    /// Opens a regular file for reading.
+    fn open(&mut self, root: RootId, path: &Path) -> io::Result<(File, Meta)>;
+
+    /// Looks at a name without opening it.
+    fn stat(&mut self, root: RootId, path: &Path) -> io::Result<Meta>;
+
+    /// The names in a directory, sorted, at most `limit` of them.
+    fn list(&mut self, root: RootId, path: &Path, limit: usize) -> io::Result<Vec<String>>;
+
+    /// Reads from `offset` into `into`; returns how many bytes, 0 at the end of the file.
+    fn read(&mut self, file: &File, offset: u64, into: &mut [u8]) -> io::Result<usize>;
+}

@@ -1,0 +1,226 @@
+//! What a protocol may do during a step ([`Io`]) and once per turn ([`Turn`]).
+
+use corelane_mempool::Key;
+
+use crate::files::Files;
+use crate::id::{ConnId, LaneId, Origin, Peer, Target};
+use crate::link::LinkState;
+use crate::mail::Full;
+use crate::out::{Out, OutQueue};
+use crate::services::Services;
+use crate::time::Nanos;
+
+/// One connection's window to the world during a step.
+pub struct Io<'a, M> {
+    pub(crate) input: &'a [u8],
+    pub(crate) consumed: usize,
+    pub(crate) out: &'a mut OutQueue,
+    pub(crate) state: &'a mut LinkState,
+    pub(crate) services: &'a mut Services<M>,
+    pub(crate) key: Key,
+}
+
+impl<'a, M> Io<'a, M> {
+    /// The lane's clock: the same for all steps between two polls.
+    #[inline]
+    pub fn now(&self) -> Nanos {
+        self.services.now
+    }
+
+    /// Time since the Unix epoch, for dates, logs and expiry. Follows the system's clock within a
+    /// second, and may jump when that is set.
+    #[inline]
+    pub fn wall(&self) -> Nanos {
+        self.services.wall()
+    }
+
+    /// A pseudo-random number (splitmix64): for jitter and sampling, not for secrets.
+    pub fn random(&mut self) -> u64 {
+        self.services.random()
+    }
+
+    /// This connection's id.
+    pub fn id(&self) -> ConnId {
+        ConnId { lane: self.services.post.lane(), key: self.key }
+    }
+
+    /// The other end.
+    pub fn peer(&self) -> Peer {
+        self.state.peer
+    }
+
+    /// How this connection came to be: through which listener, or with which tag.
+    pub fn origin(&self) -> Origin {
+        self.state.origin
+    }
+
+    /// Input that has not been consumed. Its lifetime is that of the step, so it can be held while
+    /// output is written.
+    #[inline]
+    pub fn input(&self) -> &'a [u8] {
+        &self.input[self.consumed..]
+    }
+
+    /// Marks the first `n` bytes of [`Io::input`] as done with; more than there are counts as all.
+    #[inline]
+    pub fn consume(&mut self, n: usize) {
+        self.consumed = (self.consumed + n).min(self.input.len());
+    }
+
+    /// Writes output.
+    #[inline]
+    pub fn out(&mut self) -> Out<'_> {
+        Out { queue: self.out, pool: &mut self.services.pool, stash: &mut self.services.stash }
+    }
+
+    /// Bytes received on this connection so far.
+    pub fn received(&self) -> u64 {
+        self.state.received
+    }
+
+    /// Bytes of output handed to the kernel so far.
+    pub fn sent(&self) -> u64 {
+        self.out.sent()
+    }
+
+    /// Bytes of output not yet handed to the kernel.
+    #[inline]
+    pub fn pending(&self) -> u64 {
+        self.out.pending()
+    }
+
+    /// True if pending output exceeds the high watermark: stop producing and return. The connection
+    /// is not stepped with input again before [`Event::Drained`](crate::Event::Drained).
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.out.pending() > self.services.limits.high
+    }
+
+    /// Sets this connection's one deadline, which brings [`Event::Timer`](crate::Event::Timer); it
+    /// fires at most a millisecond and one turn late, never early. Moving it later costs about a
+    /// nanosecond.
+    #[inline]
+    pub fn deadline(&mut self, at: Nanos) {
+        self.services.wheel.set(self.key.index(), at.0);
+    }
+
+    /// Takes the deadline back.
+    pub fn no_deadline(&mut self) {
+        self.services.wheel.clear(self.key.index());
+    }
+
+    /// Sends mail to a connection, on whichever lane it lives. Delivered in a later stage of the
+    /// turn or in a later turn, in order per sender; dropped and counted if the connection is gone by
+    /// then. Refused, with the mail given back, if the queue is full.
+    pub fn post(&mut self, conn: ConnId, mail: M) -> Result<(), Full<M>> {
+        self.services.post_mail(conn, mail)
+    }
+
+    /// Sends mail to a lane; it arrives at [`Protocol::mail`](crate::Protocol::mail) there.
+    pub fn send(&mut self, lane: LaneId, mail: M) -> Result<(), Full<M>> {
+        self.services.send_mail(lane, mail)
+    }
+
+    /// How many lanes there are.
+    pub fn lanes(&self) -> usize {
+        self.services.post.lanes()
+    }
+
+    /// True once the lane was asked to stop.
+    pub fn stopping(&self) -> bool {
+        self.services.stopping
+    }
+
+    /// The files the driver gives access to.
+    pub fn files(&mut self) -> &mut dyn Files {
+        &mut *self.services.files
+    }
+
+    /// An [`Io`] for a protocol hosted inside this one (TLS hosts HTTP): the same connection, clock
+    /// and mail, but input and output of its own.
+    pub fn host<'b>(&'b mut self, input: &'b [u8], out: &'b mut OutQueue) -> Io<'b, M> {
+        Io { input, consumed: 0, out, state: self.state, services: self.services, key: self.key }
+    }
+
+    /// How much of the input has been consumed in this step.
+    pub fn consumed(&self) -> usize {
+        self.consumed
+    }
+}
+
+/// A lane's window to the world once per turn, for what concerns no single connection.
+pub struct Turn<'a, M> {
+    pub(crate) services: &'a mut Services<M>,
+}
+
+impl<M> Turn<'_, M> {
+    /// The lane's clock.
+    pub fn now(&self) -> Nanos {
+        self.services.now
+    }
+
+    /// Time since the Unix epoch.
+    pub fn wall(&self) -> Nanos {
+        self.services.wall()
+    }
+
+    /// A pseudo-random number (splitmix64): for jitter and sampling, not for secrets.
+    pub fn random(&mut self) -> u64 {
+        self.services.random()
+    }
+
+    /// This lane's number.
+    pub fn lane(&self) -> LaneId {
+        self.services.post.lane()
+    }
+
+    /// True once the lane was asked to stop.
+    pub fn stopping(&self) -> bool {
+        self.services.stopping
+    }
+
+    /// Opens an outbound connection. [`Protocol::open`](crate::Protocol::open) is called for it with
+    /// [`Origin::Connected`]`(tag)`, then [`Event::Opened`](crate::Event::Opened) once it is
+    /// established, or `close` if it failed. Gives the target back if too many are being started.
+    pub fn connect(&mut self, target: Target, tag: u64) -> Result<(), Full<Target>> {
+        if self.services.connects.len() >= self.services.limits.connects {
+            return Err(Full(target));
+        }
+        self.services.connects.push((target, tag));
+        Ok(())
+    }
+
+    /// Opens all gates up to `level`: output held behind them leaves in this turn. Levels only rise.
+    pub fn open_gates(&mut self, level: u64) {
+        let services = &mut *self.services;
+        if level > services.gates_open {
+            services.gates_open = level;
+            services.gates_moved = true;
+        }
+    }
+
+    /// The level up to which gates are open.
+    pub fn gates_open(&self) -> u64 {
+        self.services.gates_open
+    }
+
+    /// Asks for a turn at that time at the latest, even if nothing else happens.
+    pub fn wake_at(&mut self, at: Nanos) {
+        self.services.wake_at = self.services.wake_at.min(at);
+    }
+
+    /// Sends mail to a connection, as [`Io::post`] does.
+    pub fn post(&mut self, conn: ConnId, mail: M) -> Result<(), Full<M>> {
+        self.services.post_mail(conn, mail)
+    }
+
+    /// Sends mail to a lane, as [`Io::send`] does.
+    pub fn send(&mut self, lane: LaneId, mail: M) -> Result<(), Full<M>> {
+        self.services.send_mail(lane, mail)
+    }
+
+    /// The files the driver gives access to.
+    pub fn files(&mut self) -> &mut dyn Files {
+        &mut *self.services.files
+    }
+}

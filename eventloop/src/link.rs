@@ -1,0 +1,75 @@
+//! One connection as the lane keeps it.
+
+use corelane_mempool::Buf;
+
+use crate::id::{Origin, Peer};
+use crate::out::OutQueue;
+use crate::protocol::Closed;
+
+/// Where a connection is in its life. Transitions only go down the list.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Phase {
+    /// An outbound connection that is not established yet: no events.
+    Connecting,
+    /// Stepped with events.
+    Open,
+    /// The protocol is done; output is flushed, then the connection closes.
+    Finishing,
+    /// The protocol is done; output is flushed, then writing is shut down…
+    Lingering,
+    /// …and input is discarded, until its end or a bound.
+    Discarding,
+    /// To be removed at the end of the turn, for this reason.
+    Closing(Closed),
+}
+
+/// What a protocol can see of its link, and the flags that steer it.
+pub(crate) struct LinkState {
+    pub(crate) peer: Peer,
+    pub(crate) origin: Origin,
+    pub(crate) received: u64,
+    pub(crate) phase: Phase,
+    /// The protocol paused; cleared when a step returns `Read`.
+    pub(crate) paused: bool,
+    /// Pending output passed the high watermark; cleared at the low one.
+    pub(crate) full: bool,
+    /// The tail holds input that should be stepped though nothing new came in.
+    pub(crate) unread: bool,
+    /// The peer has sent its last byte, and the protocol knows.
+    pub(crate) eof: bool,
+    /// Listed for flushing, for being visited next turn, and as waiting at a gate.
+    pub(crate) dirty: bool,
+    pub(crate) revisit: bool,
+    pub(crate) gated: bool,
+    /// Bytes discarded while lingering.
+    pub(crate) discarded: u32,
+}
+
+impl LinkState {
+    pub(crate) fn new(peer: Peer, origin: Origin, phase: Phase) -> LinkState {
+        LinkState {
+            peer,
+            origin,
+            received: 0,
+            phase,
+            paused: false,
+            full: false,
+            unread: false,
+            eof: false,
+            dirty: false,
+            revisit: false,
+            gated: false,
+            discarded: 0,
+        }
+    }
+}
+
+/// One connection: its protocol's state, its unconsumed input, its output.
+pub(crate) struct Link<C> {
+    /// `None` only between the making of the link and `open`, and when `open` refused.
+    pub(crate) conn: Option<C>,
+    /// Input received and not consumed. INVARIANT: never `Some` of an empty buffer.
+    pub(crate) tail: Option<Buf>,
+    pub(crate) out: OutQueue,
+    pub(crate) state: LinkState,
+}

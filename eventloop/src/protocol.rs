@@ -1,0 +1,204 @@
+//! What a protocol is: one closed set of events in, bytes and a [`Flow`] out.
+
+use std::fmt;
+use std::io;
+
+use crate::io::{Io, Turn};
+use crate::out::Mark;
+
+/// One lane's protocol engine.
+///
+/// `self` is what the connections of a lane share; `Conn` is one connection's state, as plain data.
+/// An implementation never touches a socket, a disk or a clock: everything comes and goes through
+/// [`Io`] and [`Turn`], which is what lets the same code run under a real network and a simulated
+/// one.
+///
+/// The smallest useful protocol:
+///
+/// ```
+/// use corelane_eventloop::{Closed, Event, Flow, Io, Protocol};
+///
+/// /// Sends back every byte.
+/// struct Echo;
+///
+/// impl Protocol for Echo {
+///     type Conn = ();
+///     type Mail = ();
+///     fn open(&mut self, _io: &mut Io<'_, ()>) -> Option<()> {
+///         Some(())
+///     }
+///     fn step(&mut self, _conn: &mut (), event: Event<()>, io: &mut Io<'_, ()>) -> Flow {
+///         match event {
+///             Event::Bytes => {
+///                 let input = io.input();
+///                 io.out().put(input);
+///                 io.consume(input.len());
+///                 Flow::Read
+///             }
+///             Event::Eof | Event::Stopping => Flow::Finish,
+///             _ => Flow::Read,
+///         }
+///     }
+///     fn close(&mut self, _conn: (), _why: Closed, _io: &mut Io<'_, ()>) {}
+/// }
+/// ```
+pub trait Protocol {
+    /// The state of one connection. Keep it small: an idle connection costs this and little more.
+    type Conn;
+    /// What connections and lanes send each other.
+    type Mail: Send + 'static;
+
+    /// Admits a connection, or refuses it with `None` (it is then closed without a word).
+    /// There is no input yet; output is sent.
+    fn open(&mut self, io: &mut Io<'_, Self::Mail>) -> Option<Self::Conn>;
+
+    /// Takes one event and says what happens next.
+    fn step(
+        &mut self,
+        conn: &mut Self::Conn,
+        event: Event<Self::Mail>,
+        io: &mut Io<'_, Self::Mail>,
+    ) -> Flow;
+
+    /// The connection is gone. Called exactly once for every `Conn` that `open` returned: also after
+    /// a panic in `step`, a reset, a failed connect. Output written here is lost.
+    fn close(&mut self, conn: Self::Conn, why: Closed, io: &mut Io<'_, Self::Mail>);
+
+    /// Mail to the lane rather than to one of its connections.
+    fn mail(&mut self, mail: Self::Mail, turn: &mut Turn<'_, Self::Mail>) {
+        let _ = (mail, turn);
+    }
+
+    /// Called once per turn, after all steps and before output leaves: the place for work that is
+    /// shared by all connections of the turn, such as one disk write for many replies.
+    fn turn(&mut self, turn: &mut Turn<'_, Self::Mail>) {
+        let _ = turn;
+    }
+}
+
+/// Why a connection is stepped. Closed on purpose: everything that can happen can be logged,
+/// recorded and replayed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event<M> {
+    /// The connection is established. The first event of every connection.
+    Opened,
+    /// [`Io::input`] holds bytes that may not have been seen before.
+    Bytes,
+    /// The peer will send no more. Unconsumed input is still in [`Io::input`]; output still goes out.
+    Eof,
+    /// The deadline set with [`Io::deadline`] has passed.
+    Timer,
+    /// Output had exceeded the high watermark and has fallen to the low one.
+    Drained,
+    /// Every byte up to this mark has been handed to the kernel (so have those of all earlier marks).
+    Sent(Mark),
+    /// The lane is asked to stop: finish what is in flight. Comes once per connection.
+    Stopping,
+    /// Mail from another connection or lane.
+    Mail(M),
+}
+
+/// What a connection wants after a step.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Flow {
+    /// More input. If this step consumed some input and left some, it is stepped again at once with
+    /// the rest; if it consumed none, when more has arrived.
+    Read,
+    /// No input until a later step (mail, timer, drained, sent) returns `Read`.
+    Pause,
+    /// Step again next turn: this connection has had its share of this one.
+    Yield,
+    /// Send what is pending, then close.
+    Finish,
+    /// Send what is pending, shut down writing, discard what still comes in (bounded in bytes and
+    /// time), then close. Keeps an early answer from being lost to a reset (RFC 9112 §9.6).
+    Linger,
+    /// Close now; pending output is dropped.
+    Abort,
+}
+
+/// Why a connection was closed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Closed {
+    /// The protocol finished, and all of its output was handed to the kernel.
+    Finished,
+    /// The protocol returned [`Flow::Abort`].
+    Aborted,
+    /// The peer reset the connection, or the network lost it.
+    Lost(io::ErrorKind),
+    /// An outbound connection could not be made.
+    ConnectFailed(io::ErrorKind),
+    /// A wait that the lane bounds ran out: connecting, flushing at the end, or lingering.
+    TimedOut,
+    /// The peer sent more than the protocol may leave unconsumed.
+    InputOverflow,
+    /// The memory budget refused.
+    OutOfMemory,
+    /// A file was shorter than the output promised.
+    FileTruncated,
+    /// A step panicked.
+    Panicked,
+    /// The lane was cut, at the end of its drain time.
+    Stopped,
+}
+
+impl Closed {
+    /// Every reason's name, in the order of [`Closed::index`]: fit for a metric's label.
+    pub const NAMES: [&'static str; 10] = [
+        "finished",
+        "aborted",
+        "lost",
+        "connect_failed",
+        "timed_out",
+        "input_overflow",
+        "out_of_memory",
+        "file_truncated",
+        "panicked",
+        "stopped",
+    ];
+
+    /// A dense number for the reason, below `Closed::NAMES.len()`.
+    pub const fn index(self) -> usize {
+        match self {
+            Closed::Finished => 0,
+            Closed::Aborted => 1,
+            Closed::Lost(_) => 2,
+            Closed::ConnectFailed(_) => 3,
+            Closed::TimedOut => 4,
+            Closed::InputOverflow => 5,
+            Closed::OutOfMemory => 6,
+            Closed::FileTruncated => 7,
+            Closed::Panicked => 8,
+            Closed::Stopped => 9,
+        }
+    }
+}
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Closed::Lost(kind) | Closed::ConnectFailed(kind) => {
+                write!(f, "{}: {kind}", Closed::NAMES[self.index()])
+            }
+            _ => f.write_str(Closed::NAMES[self.index()]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_its_own_name() {
+        let mut names = Closed::NAMES.to_vec();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Closed::NAMES.len());
+        assert_eq!(Closed::NAMES[Closed::Stopped.index()], "stopped");
+        assert_eq!(
+            Closed::Lost(io::ErrorKind::ConnectionReset).to_string(),
+            "lost: connection reset"
+        );
+    }
+}

@@ -1,0 +1,105 @@
+//! What the connections of a lane share and reach through [`Io`](crate::Io) and
+//! [`Turn`](crate::Turn): clock, memory, timers, mail, files.
+
+use corelane_mempool::{Key, Pool};
+
+use crate::config::LaneConfig;
+use crate::files::Files;
+use crate::id::{ConnId, LaneId, Target};
+use crate::mail::{Full, Post};
+use crate::out::Stash;
+use crate::stats::LaneStats;
+use crate::time::Nanos;
+use crate::wheel::Wheel;
+
+pub(crate) struct Services<M> {
+    pub(crate) now: Nanos,
+    /// Unix time at the lane's clock zero.
+    pub(crate) wall_base: Nanos,
+    random: u64,
+    pub(crate) limits: LaneConfig,
+    pub(crate) pool: Pool,
+    pub(crate) stash: Stash,
+    pub(crate) wheel: Wheel,
+    pub(crate) post: Post<M>,
+    pub(crate) files: Box<dyn Files + Send>,
+    pub(crate) stats: LaneStats,
+    pub(crate) stopping: bool,
+    pub(crate) gates_open: u64,
+    pub(crate) gates_moved: bool,
+    pub(crate) wake_at: Nanos,
+    /// Outbound connections asked for, for the driver to start.
+    pub(crate) connects: Vec<(Target, u64)>,
+    /// Connections with output to flush.
+    pub(crate) dirty: Vec<Key>,
+    /// Connections to visit next turn without an event: yielded, resumed, or over their share.
+    pub(crate) revisit: Vec<Key>,
+    /// Connections whose output stands at a shut gate.
+    pub(crate) gated: Vec<Key>,
+    /// Connections to remove at the end of the turn.
+    pub(crate) closing: Vec<Key>,
+}
+
+impl<M> Services<M> {
+    pub(crate) fn new(
+        limits: LaneConfig,
+        pool: Pool,
+        post: Post<M>,
+        files: Box<dyn Files + Send>,
+    ) -> Self {
+        Services {
+            now: Nanos::ZERO,
+            wall_base: Nanos::ZERO,
+            random: limits.seed ^ u64::from(post.lane()).wrapping_mul(0x9e37_79b9_7f4a_7c15),
+            limits,
+            pool,
+            stash: Stash::default(),
+            wheel: Wheel::new(),
+            post,
+            files,
+            stats: LaneStats::default(),
+            stopping: false,
+            gates_open: 0,
+            gates_moved: false,
+            wake_at: Nanos::MAX,
+            connects: Vec::new(),
+            dirty: Vec::new(),
+            revisit: Vec::new(),
+            gated: Vec::new(),
+            closing: Vec::new(),
+        }
+    }
+
+    pub(crate) fn wall(&self) -> Nanos {
+        self.wall_base + self.now
+    }
+
+    /// splitmix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
+    pub(crate) fn random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub(crate) fn send_mail(&mut self, lane: LaneId, mail: M) -> Result<(), Full<M>> {
+        let sent = self.post.send(lane, mail);
+        self.count_mail(sent.is_ok());
+        sent
+    }
+
+    pub(crate) fn post_mail(&mut self, conn: ConnId, mail: M) -> Result<(), Full<M>> {
+        let sent = self.post.post(conn, mail);
+        self.count_mail(sent.is_ok());
+        sent
+    }
+
+    fn count_mail(&mut self, taken: bool) {
+        if taken {
+            self.stats.mail_out += 1;
+        } else {
+            self.stats.mail_refused += 1;
+        }
+    }
+}

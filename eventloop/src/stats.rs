@@ -1,0 +1,57 @@
+//! What a lane has done, as plain numbers that its owner publishes.
+
+use crate::protocol::Closed;
+
+/// Plain counters of one lane. Only the lane writes them; its owner reads them between turns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LaneStats {
+    /// Turns of the loop.
+    pub turns: u64,
+    /// Readiness events that named a live connection or listener.
+    pub events: u64,
+    /// Readiness events for connections that were gone.
+    pub stale_events: u64,
+    /// Connections accepted and admitted.
+    pub accepted: u64,
+    /// Connections closed right after accept, by admission or because the protocol refused.
+    pub refused: u64,
+    /// Failed calls of accept, other than "nothing there".
+    pub accept_errors: u64,
+    /// Outbound connections established.
+    pub connected: u64,
+    /// Closed connections by reason, indexed by [`Closed::index`].
+    pub closed: [u64; Closed::NAMES.len()],
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Bytes handed to the kernel.
+    pub bytes_out: u64,
+    /// Receive calls, successful or not.
+    pub receives: u64,
+    /// Send calls (sends, gathered sends, file sends), successful or not.
+    pub sends: u64,
+    /// Deadlines that fired.
+    pub timers: u64,
+    /// Mail delivered to connections or to the lane.
+    pub mail_in: u64,
+    /// Mail handed to a queue.
+    pub mail_out: u64,
+    /// Mail refused because the queue was full.
+    pub mail_refused: u64,
+    /// Mail whose connection was gone.
+    pub mail_stale: u64,
+    /// Wakes sent to other lanes.
+    pub wakes: u64,
+    /// Times a connection was put off to the next turn.
+    pub yields: u64,
+    /// Times output passed its high watermark.
+    pub watermarks: u64,
+    /// Panics caught around a protocol's step.
+    pub panics: u64,
+}
+
+impl LaneStats {
+    /// Connections closed, for whatever reason.
+    pub fn closed_total(&self) -> u64 {
+        self.closed.iter().sum()
+    }
+}
