@@ -1,5 +1,5 @@
-//! Listeners: bound, listening, ready to accept. The only module of this crate that asks the kernel
-//! for anything (besides the resolver, in [`Address`]).
+//! Listeners: bound, listening, ready to accept. This module and `unix.rs` are the only ones that touch
+//! sockets.
 
 use std::fmt;
 use std::io;

@@ -61,7 +61,7 @@ impl Maglev {
             if up[usize::from(owner)] {
                 return owner;
             }
-            let weight = |target: &u16| siphash13(seed, &[u64::from(*target), slot as u64]);
+            let weight = |target: &u16| siphash13::<0>(seed, &[u64::from(*target), slot as u64], 0);
             rest.iter().copied().max_by_key(weight).unwrap_or(owner)
         }));
     }
@@ -78,8 +78,8 @@ fn populate(targets: usize, seed: [u64; 2]) -> Vec<u16> {
     // slot. Only the next position of each is kept.
     let mut walks: Vec<(usize, usize)> = (0..targets as u64)
         .map(|target| {
-            let offset = siphash13(seed, &[target]) % size as u64;
-            let stride = siphash13(seed, &[!target]) % (size as u64 - 1) + 1;
+            let offset = siphash13::<0>(seed, &[target], 0) % size as u64;
+            let stride = siphash13::<0>(seed, &[!target], 0) % (size as u64 - 1) + 1;
             (offset as usize, stride as usize)
         })
         .collect();

@@ -223,14 +223,15 @@ impl Placer {
 #[inline]
 fn peer_hash(seed: [u64; 2], by: HashBy, peer: &SocketAddr) -> u64 {
     match (peer.ip().to_canonical(), by) {
-        (IpAddr::V4(ip), HashBy::IpOnly) => siphash13(seed, &[u64::from(ip.to_bits())]),
+        (IpAddr::V4(ip), HashBy::IpOnly) => siphash13::<4>(seed, &[], ip.to_bits().into()),
         (IpAddr::V4(ip), HashBy::IpAndPort) => {
-            siphash13(seed, &[u64::from(ip.to_bits()) << 16 | u64::from(peer.port())])
+            let both = u64::from(ip.to_bits()) << 16 | u64::from(peer.port());
+            siphash13::<6>(seed, &[], both)
         }
-        (IpAddr::V6(ip), HashBy::IpOnly) => siphash13(seed, &[(ip.to_bits() >> 64) as u64]),
+        (IpAddr::V6(ip), HashBy::IpOnly) => siphash13::<0>(seed, &[(ip.to_bits() >> 64) as u64], 0),
         (IpAddr::V6(ip), HashBy::IpAndPort) => {
             let [high, low] = [(ip.to_bits() >> 64) as u64, ip.to_bits() as u64];
-            siphash13(seed, &[high, low, u64::from(peer.port())])
+            siphash13::<2>(seed, &[high, low], peer.port().into())
         }
     }
 }

@@ -1,14 +1,18 @@
-//! SipHash-1-3 over whole 64-bit words.
+//! SipHash-1-3 over numbers.
 //!
 //! J.-P. Aumasson, D. J. Bernstein, *SipHash: a fast short-input PRF*, INDOCRYPT 2012; one round per
 //! word and three at the end, as the standard library's hash maps use it. The standard library has
 //! it too, but offers no way to set the key.
 
-/// Hashes `words`, as if they were written one after the other in little-endian order.
+/// Hashes `words` and then the lowest `REST_BYTES` bytes of `rest`, all in little-endian order.
 ///
-/// At most 31 words, since the length in bytes goes into one byte, as the algorithm demands.
+/// The last block has room for seven bytes beside the length, so that an IPv4 address and a port as
+/// the rest cost four rounds where a word of its own would cost five. There may be at most 31 words,
+/// since the algorithm keeps the length modulo 256; `rest` must be below 2^(8 `REST_BYTES`).
 #[inline]
-pub(crate) fn siphash13(key: [u64; 2], words: &[u64]) -> u64 {
+pub(crate) fn siphash13<const REST_BYTES: u32>(key: [u64; 2], words: &[u64], rest: u64) -> u64 {
+    const { assert!(REST_BYTES < 8) };
+    debug_assert!(words.len() < 32 && rest >> (8 * REST_BYTES) == 0);
     // "somepseudorandomlygeneratedbytes", the constants of the paper.
     let mut v = [
         key[0] ^ 0x736f_6d65_7073_6575,
@@ -19,7 +23,8 @@ pub(crate) fn siphash13(key: [u64; 2], words: &[u64]) -> u64 {
     for &word in words {
         compress(&mut v, word);
     }
-    compress(&mut v, (words.len() as u64 * 8) << 56);
+    let length = words.len() as u64 * 8 + u64::from(REST_BYTES);
+    compress(&mut v, length << 56 | rest);
     v[2] ^= 0xff;
     for _ in 0..3 {
         round(&mut v);
@@ -57,19 +62,26 @@ mod tests {
 
     proptest! {
         #[test]
-        fn agrees_with_the_standard_library(words in prop::collection::vec(any::<u64>(), 0..5)) {
+        fn agrees_with_the_standard_library(
+            words in prop::collection::vec(any::<u64>(), 0..5),
+            rest in any::<[u8; 6]>(),
+        ) {
             // `DefaultHasher::new` is SipHash-1-3 with a key of zeros.
             let mut reference = DefaultHasher::new();
             for word in &words {
                 reference.write(&word.to_le_bytes());
             }
-            prop_assert_eq!(siphash13([0, 0], &words), reference.finish());
+            prop_assert_eq!(siphash13::<0>([0, 0], &words, 0), reference.finish());
+            let [a, b, c, d, e, f] = rest;
+            let number = u64::from_le_bytes([a, b, c, d, e, f, 0, 0]);
+            reference.write(&rest);
+            prop_assert_eq!(siphash13::<6>([0, 0], &words, number), reference.finish());
         }
     }
 
     #[test]
     fn both_halves_of_the_key_matter() {
-        let hashes = [[0, 0], [1, 0], [0, 1]].map(|key| siphash13(key, &[7]));
+        let hashes = [[0, 0], [1, 0], [0, 1]].map(|key| siphash13::<0>(key, &[7], 0));
         assert!(hashes[0] != hashes[1] && hashes[0] != hashes[2] && hashes[1] != hashes[2]);
     }
 }
