@@ -106,12 +106,13 @@ impl HeadParser {
     /// After [`Progress::Partial`] call again with all of that input, unconsumed, and what has
     /// arrived since. After a head or an error the parser is back at its start.
     ///
-    /// Cost: one pass over the head if it is there whole; at most four when it arrives in pieces
-    /// of any size, since it is tokenized again only when the input has doubled.
+    /// Cost: one pass over the head if it is there whole; about four when it arrives in pieces of
+    /// any size, since it is tokenized again only when the input has doubled.
     ///
     /// # Errors
-    /// A [`Refusal`] as soon as what is there cannot begin an acceptable head. How the input was
-    /// cut has no influence on which one.
+    /// A [`Refusal`]: for a bare CR or LF and for whatever exceeds a limit as soon as it arrives,
+    /// for a faulty request line when it ends, for other faults before the input has doubled.
+    /// How the input was cut has no influence on which one.
     #[inline]
     pub fn parse<'h, 'b: 'h>(
         &mut self,
@@ -141,13 +142,16 @@ impl HeadParser {
         }
     }
 
-    /// Whether tokenizing is worth it: the head's end is there, or the input has doubled since.
-    /// The latter refuses garbage while it arrives, for at most the cost of one more pass.
+    /// Whether tokenizing is worth it: the head's end is there, the request line's end has just
+    /// arrived, or the input has doubled since. The latter two refuse garbage while it arrives,
+    /// for at most the cost of two more passes.
     #[cold]
     fn is_due(&mut self, window: &[u8], begin: usize, limits: &Limits) -> Result<bool, Refusal> {
-        let before = self.scan.scanned();
+        let before = self.scan;
         match self.scan.advance(window, begin, limits) {
-            Ok(end) => Ok(end.is_some() || window.len().ilog2() > before.ilog2()),
+            Ok(end) => Ok(end.is_some()
+                || before.is_in_first_line(begin) != self.scan.is_in_first_line(begin)
+                || window.len().ilog2() > before.scanned().ilog2()),
             Err(fault) => Err(verdict(window, begin, fault.refusal, limits)),
         }
     }

@@ -45,6 +45,11 @@ impl HeadScan {
         self.scanned as usize
     }
 
+    /// Whether the first line, which starts at `begin`, is still open.
+    pub(crate) fn is_in_first_line(&self, begin: usize) -> bool {
+        self.line_start as usize <= begin
+    }
+
     /// Searches what `input` holds beyond the last call, and returns the length of the head once
     /// its end is there. `input` is all of the message so far, `begin` the length of the
     /// [empty lines](empty_lines) at its front.

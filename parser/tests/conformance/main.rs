@@ -1,0 +1,210 @@
+//! The conformance table: input bytes, and the events or the refusal they must lead to, each row
+//! with the section that says so ("policy" where the rule is ours).
+//!
+//! Every row is run whole, cut in two at every point, and byte by byte: all must agree. A row's
+//! expectation is a list of events in words:
+//!
+//! - `GET /a` a head, followed by what is unusual about it: `close`, `length=N`, `chunked`,
+//!   `continue`, `upgrade`, `1.0`, `absolute`, `authority`, `asterisk`
+//! - `"data"` a body's data, all of it in one
+//! - `end` the end of a body
+//! - `...` the input ends where more is needed
+//! - `!rule` a refusal, by its rule
+//!
+//! RFC numbers: `9112 3.2` is RFC 9112 section 3.2.
+
+mod chunked;
+mod fields;
+mod framing;
+mod request_line;
+
+use corelane_parser::http1::{
+    BodyKind, BodyStep, FieldSlots, Head, Limits, Phase, Progress, RequestMachine, TargetForm,
+    Version,
+};
+
+/// Section, input, expectation.
+type Row = (&'static str, &'static str, &'static str);
+
+/// Small enough that rows can exceed each of them.
+const LIMITS: Limits = Limits {
+    head_bytes: 400,
+    request_line_bytes: 100,
+    field_line_bytes: 120,
+    fields: 8,
+    body_bytes: 100,
+    chunk_extension_bytes: 24,
+    trailer_bytes: 40,
+};
+
+#[test]
+fn request_lines() {
+    check(request_line::ROWS);
+}
+
+#[test]
+fn field_lines() {
+    check(fields::ROWS);
+}
+
+#[test]
+fn body_framing() {
+    check(framing::ROWS);
+}
+
+#[test]
+fn chunked_bodies() {
+    check(chunked::ROWS);
+}
+
+#[test]
+fn the_table_is_large_and_its_rows_differ() {
+    let tables = [request_line::ROWS, fields::ROWS, framing::ROWS, chunked::ROWS];
+    let mut inputs: Vec<&str> =
+        tables.iter().flat_map(|rows| rows.iter().map(|row| row.1)).collect();
+    let count = inputs.len();
+    assert!(count >= 200, "{count} rows");
+    inputs.sort_unstable();
+    inputs.dedup();
+    assert_eq!(inputs.len(), count, "a row is there twice");
+}
+
+/// Limits are tested by inputs too long for a table.
+#[test]
+fn limits_hold_to_the_byte() {
+    let path =
+        |bytes: usize| format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "a".repeat(bytes - 14));
+    run(&path(100), |events| events.starts_with("GET /aaa"));
+    run(&path(101), |events| events == "!request-line-too-long");
+    let field =
+        |bytes: usize| format!("GET / HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n", "a".repeat(bytes - 3));
+    run(&field(120), |events| events == "GET /");
+    run(&field(121), |events| events == "!field-line-too-long");
+    let fields =
+        |count: usize| format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "X: y\r\n".repeat(count - 1));
+    run(&fields(8), |events| events == "GET /");
+    run(&fields(9), |events| events == "!too-many-fields");
+    let head = |bytes: usize| {
+        let lines = format!("X: {}\r\n", "a".repeat(95)).repeat(3);
+        let rest = bytes - 16 - 9 - lines.len() - 7;
+        format!("GET / HTTP/1.1\r\nHost: h\r\n{lines}Y: {}\r\n\r\n", "b".repeat(rest))
+    };
+    assert_eq!(head(400).len(), 400);
+    run(&head(400), |events| events == "GET /");
+    run(&head(401), |events| events == "!head-too-large");
+    run(&head(400)[..399], |events| events == "...");
+    let method = |bytes: usize| format!("{} / HTTP/1.1\r\nHost: h\r\n\r\n", "M".repeat(bytes));
+    run(&method(32), |events| events.ends_with("M /"));
+    run(&method(33), |events| events == "!method-too-long");
+}
+
+fn check(rows: &[Row]) {
+    for (section, input, expect) in rows {
+        assert!(!section.is_empty(), "{input:?} has no section");
+        let whole = events(&[input.as_bytes()]);
+        assert_eq!(&whole, expect, "{section}: {input:?}");
+        run(input, |events| events == *expect);
+    }
+}
+
+/// Runs `input` whole, cut in two at every point, and byte by byte.
+fn run(input: &str, is_expected: impl Fn(&str) -> bool) {
+    let input = input.as_bytes();
+    for cut in 0..=input.len() {
+        let got = events(&[&input[..cut], &input[cut..]]);
+        assert!(is_expected(&got), "cut at {cut}: {got}: {}", input.escape_ascii());
+    }
+    let bytes: Vec<&[u8]> = input.chunks(1).collect();
+    let got = events(&bytes);
+    assert!(is_expected(&got), "byte by byte: {got}: {}", input.escape_ascii());
+}
+
+/// Feeds the pieces as a server would, and tells what happens.
+fn events(pieces: &[&[u8]]) -> String {
+    let mut machine = RequestMachine::new();
+    let (mut pending, mut events, mut data) = (Vec::new(), Vec::new(), Vec::new());
+    for piece in pieces {
+        pending.extend_from_slice(piece);
+        if let Err(refusal) = drain(&mut machine, &mut pending, &mut events, &mut data) {
+            note_data(&mut data, &mut events);
+            events.push(format!("!{}", refusal.rule()));
+            return events.join(" ");
+        }
+    }
+    note_data(&mut data, &mut events);
+    if machine.phase() == Phase::Body || !pending.is_empty() {
+        events.push("...".to_owned());
+    }
+    events.join(" ")
+}
+
+fn drain(
+    machine: &mut RequestMachine,
+    pending: &mut Vec<u8>,
+    events: &mut Vec<String>,
+    data: &mut Vec<u8>,
+) -> Result<(), corelane_parser::Refusal> {
+    loop {
+        let consumed = match machine.phase() {
+            Phase::Head => match machine.parse_head(pending, &mut FieldSlots::new(), &LIMITS)? {
+                Progress::Complete(head) => {
+                    events.push(describe(&head));
+                    head.bytes()
+                }
+                Progress::Partial => return Ok(()),
+            },
+            Phase::Body => match machine.advance_body(pending, &LIMITS)? {
+                BodyStep::Data { data: part, consumed } => {
+                    data.extend_from_slice(part);
+                    consumed
+                }
+                BodyStep::NeedMore { consumed } => {
+                    pending.drain(..consumed);
+                    return Ok(());
+                }
+                BodyStep::Done { consumed } => {
+                    note_data(data, events);
+                    events.push("end".to_owned());
+                    consumed
+                }
+            },
+        };
+        pending.drain(..consumed);
+    }
+}
+
+fn note_data(data: &mut Vec<u8>, events: &mut Vec<String>) {
+    if !data.is_empty() {
+        events.push(format!("\"{}\"", data.escape_ascii()));
+        data.clear();
+    }
+}
+
+fn describe(head: &Head<'_>) -> String {
+    let mut text = format!("{} {}", head.method(), head.target());
+    let body = match head.body() {
+        BodyKind::None => String::new(),
+        BodyKind::Length(length) => format!("length={length}"),
+        BodyKind::Chunked => "chunked".to_owned(),
+        BodyKind::UntilClose => "until-close".to_owned(),
+    };
+    let form = match head.form() {
+        TargetForm::Origin => "",
+        TargetForm::Absolute => "absolute",
+        TargetForm::Authority => "authority",
+        TargetForm::Asterisk => "asterisk",
+    };
+    for (is_so, word) in [
+        (head.version() == Version::Http10, "1.0"),
+        (!form.is_empty(), form),
+        (!head.keep_alive(), "close"),
+        (!body.is_empty(), &body),
+        (head.expects_continue(), "continue"),
+        (head.upgrade(), "upgrade"),
+    ] {
+        if is_so {
+            text = format!("{text} {word}");
+        }
+    }
+    text
+}
