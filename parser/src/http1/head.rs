@@ -461,3 +461,64 @@ fn check_lines(head: &[u8], begin: usize, limits: &Limits) -> Result<(), Refusal
         Err(fault) => Err(fault.refusal),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A head of `bytes` bytes, in lines of 100.
+    fn head_of(bytes: usize) -> Vec<u8> {
+        let mut head = b"GET / HTTP/1.1\r\nHost: h\r\n".to_vec();
+        while head.len() + 100 < bytes {
+            head.extend_from_slice(format!("X: {}\r\n", "v".repeat(95)).as_bytes());
+        }
+        head.extend_from_slice(
+            format!("Y: {}\r\n\r\n", "v".repeat(bytes - head.len() - 7)).as_bytes(),
+        );
+        head
+    }
+
+    /// The bytes looked at when `head` arrives in pieces of `step` bytes.
+    fn work_of(head: &[u8], step: usize) -> usize {
+        let limits = Limits { fields: FIELDS_MAX, ..Limits::default() };
+        let mut parser = HeadParser::new();
+        scan::work::take();
+        for end in (step..head.len()).step_by(step).chain([head.len()]) {
+            let mut slots = FieldSlots::new();
+            let progress = parser.parse(&head[..end], &mut slots, &limits).unwrap();
+            assert_eq!(progress.is_partial(), end < head.len());
+        }
+        scan::work::take()
+    }
+
+    #[test]
+    fn a_head_in_pieces_costs_a_few_passes_whatever_its_size() {
+        for bytes in [512, 1024, 2048, 4096, 8192] {
+            let head = head_of(bytes);
+            assert_eq!(head.len(), bytes);
+            for step in [1, 2, 7, 64, 1000] {
+                let work = work_of(&head, step);
+                assert!(work <= 5 * bytes, "{bytes} bytes by {step}: looked at {work}");
+            }
+            assert_eq!(work_of(&head, bytes), bytes, "whole: one pass");
+        }
+    }
+
+    #[test]
+    fn garbage_is_refused_before_the_input_has_doubled() {
+        let limits = Limits::default();
+        let mut head = head_of(1000);
+        head[300] = 0;
+        let mut parser = HeadParser::new();
+        let refused = (1..head.len())
+            .find(|&end| parser.parse(&head[..end], &mut FieldSlots::new(), &limits).is_err());
+        assert!(refused.is_some_and(|end| end <= 600), "{refused:?}");
+    }
+
+    #[test]
+    fn stays_small() {
+        assert_eq!(size_of::<HeadParser>(), 8);
+        assert_eq!(size_of::<Head<'_>>(), 24);
+        assert!(size_of::<FieldSlots<'_>>() < 3400);
+    }
+}
