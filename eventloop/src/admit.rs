@@ -18,12 +18,18 @@ pub enum Verdict {
 /// Admission: decides about each connection before it is accepted.
 ///
 /// Pure policy: it is told the time and how many connections this lane has open. A `Take` reserves a
-/// place, which [`Admit::release`] gives back, exactly once.
+/// place, which [`Admit::release`] gives back, or [`Admit::cancel`], exactly once.
 pub trait Admit {
     /// Asked before each accept. `open` counts this lane's connections.
     fn admit(&mut self, now: Nanos, open: usize) -> Verdict;
 
-    /// A place taken with [`Verdict::Take`] is free again: the connection closed, or there was none.
+    /// There was nothing to accept after a [`Verdict::Take`], or accepting it failed: as if it had
+    /// not been asked for.
+    fn cancel(&mut self) {
+        self.release();
+    }
+
+    /// The connection that took a place is closed.
     fn release(&mut self);
 
     /// Accepting failed. Says when to try again: at once (`None`), or not before that time.

@@ -102,7 +102,9 @@ impl From<std::os::unix::net::UnixListener> for Listener {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ListenOptions {
     /// Receive at once after accepting, and register with the poll only what stays open: saves two
-    /// system calls on short connections. Only where the client speaks first.
+    /// system calls on short connections. Where the system can (Linux, TCP), connections are not even
+    /// reported before their first bytes are there, or a second has passed. Only for protocols in
+    /// which the client speaks first.
     pub eager: bool,
 }
 
@@ -140,6 +142,9 @@ impl Mio {
         let listener = listener.into();
         self.reactor.listen(id, options.eager, |net, token| {
             let mut listener = Door::new(listener)?;
+            if options.eager {
+                listener.defer_accept();
+            }
             let registry = net.poll.registry();
             let token = narrow(token);
             match &mut listener {
@@ -185,6 +190,34 @@ impl Door {
             }
         }
     }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+impl Door {
+    /// Has connections reported when their first bytes are there. Best effort: without it, the first
+    /// receive may find nothing.
+    #[allow(unsafe_code)]
+    fn defer_accept(&self) {
+        use std::os::fd::AsRawFd;
+        let Door::Tcp(listener) = self else { return };
+        let seconds: libc::c_int = 1;
+        // SAFETY: the descriptor is open for as long as `listener` is borrowed, and the option's value
+        // is a C int that lives across the call, whose size is passed along.
+        unsafe {
+            libc::setsockopt(
+                listener.as_raw_fd(),
+                libc::IPPROTO_TCP,
+                libc::TCP_DEFER_ACCEPT,
+                (&raw const seconds).cast(),
+                size_of_val(&seconds) as libc::socklen_t,
+            );
+        }
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+impl Door {
+    fn defer_accept(&self) {}
 }
 
 pub(crate) enum Socket {

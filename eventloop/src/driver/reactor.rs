@@ -248,7 +248,7 @@ impl<N: Net> Reactor<N> {
                 }
                 Err(error) => {
                     if verdict == Verdict::Take {
-                        lane.admit().release();
+                        lane.admit().cancel();
                     }
                     if error.kind() == ErrorKind::WouldBlock {
                         door.ready = false;
