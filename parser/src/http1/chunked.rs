@@ -189,6 +189,7 @@ impl Chunked {
     #[inline]
     fn begin_data(&mut self) -> Result<State, Refusal> {
         if self.left == 0 {
+            self.extra = 0;
             return Ok(State::TrailerStart);
         }
         // Refused before the chunk's first byte is handed out, not after its last that fits.

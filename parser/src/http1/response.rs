@@ -174,3 +174,87 @@ impl<'h> ResponseHead<'h> {
         self.bytes
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Method;
+    use super::*;
+
+    /// Status, body and reuse of `input`, or the refusal; byte by byte and whole alike.
+    fn parse(method: Method<'_>, input: &str) -> Result<Option<(u16, BodyKind, bool)>, Refusal> {
+        let run = |step: usize| {
+            let mut parser = ResponseParser::default();
+            let ends = (step..input.len()).step_by(step).chain([input.len()]);
+            for end in ends {
+                let mut slots = ResponseSlots::new();
+                let part = &input.as_bytes()[..end];
+                match parser.parse(part, method, &mut slots, &Limits::DEFAULT)? {
+                    Progress::Partial => {}
+                    Progress::Complete(head) => {
+                        assert_eq!(input[head.bytes()..].find("HTTP/"), None);
+                        return Ok(Some((head.status(), head.body(), head.keep_alive())));
+                    }
+                }
+            }
+            Ok(None)
+        };
+        let whole = run(input.len());
+        assert_eq!(run(1), whole, "{input:?}");
+        whole
+    }
+
+    #[test]
+    fn framing_follows_status_method_and_fields() {
+        use BodyKind::{Chunked, Length, None as Nothing, UntilClose};
+        for (method, input, expect) in [
+            ("GET", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", (200, Length(5), true)),
+            ("GET", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", (200, Nothing, true)),
+            ("GET", "HTTP/1.1 200\r\nTransfer-Encoding: chunked\r\n\r\n", (200, Chunked, true)),
+            ("GET", "HTTP/1.1 200 \r\n\r\n", (200, UntilClose, false)),
+            ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", (200, Nothing, true)),
+            ("GET", "HTTP/1.1 204 No Content\r\n\r\n", (204, Nothing, true)),
+            ("GET", "HTTP/1.1 304 x\r\nContent-Length: 5\r\n\r\n", (304, Nothing, true)),
+            ("GET", "HTTP/1.1 100 Continue\r\n\r\n", (100, Nothing, true)),
+            ("GET", "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\n", (200, Length(5), false)),
+            (
+                "GET",
+                "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\n",
+                (200, Length(5), true),
+            ),
+            (
+                "GET",
+                "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\n",
+                (200, Length(5), false),
+            ),
+        ] {
+            assert_eq!(parse(Method::from(method), input), Ok(Some(expect)), "{method} {input:?}");
+        }
+        assert_eq!(parse(Method::Get, "HTTP/1.1 200 OK\r\nA: b\r\n"), Ok(None));
+    }
+
+    #[test]
+    fn refuses_the_malformed_and_the_ambiguous() {
+        for (input, expect) in [
+            ("HTTP/2.0 200 OK\r\n\r\n", Refusal::StatusLine),
+            ("HTTP/1.1 20 OK\r\n\r\n", Refusal::StatusLine),
+            ("HTTP/1.1 099 x\r\n\r\n", Refusal::StatusLine),
+            ("HTTP/1.1 600 x\r\n\r\n", Refusal::StatusLine),
+            ("ICY 200 OK\r\n\r\n", Refusal::StatusLine),
+            ("\r\n\r\n", Refusal::StatusLine),
+            ("HTTP/1.1 200 OK\n\n", Refusal::BareLineFeed),
+            ("HTTP/1.1 200 OK\r\nA : b\r\n\r\n", Refusal::FieldName),
+            ("HTTP/1.1 200 OK\r\nA: b\0\r\n\r\n", Refusal::FieldValue),
+            ("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", Refusal::ContentLength),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
+                Refusal::ContentLengthRepeated,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+                Refusal::LengthAndEncoding,
+            ),
+        ] {
+            assert_eq!(parse(Method::Get, input), Err(expect), "{input:?}");
+        }
+    }
+}

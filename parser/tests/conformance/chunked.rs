@@ -80,7 +80,9 @@ pub(super) const ROWS: &[Row] = rows![
     ("9112 7.1.1", "5;a\0\r\nhello\r\n0\r\n\r\n", "!chunk-extension"),
     ("9112 7.1.1", "5;a=\"\n\"\r\nhello\r\n0\r\n\r\n", "!chunk-extension"),
     ("9112 7.1.1", "5;aaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n", "!chunk-extension-too-long"),
+    ("9112 7.1.1", "1;aaaaaaaaaaaaaaaaaaaaa\r\nx\r\n1;aaaaaaaaaaaaaaaaaaaaa\r\ny\r\n0\r\n\r\n", "\"xy\" end"),
     // Trailers.
+    ("9112 7.1.2", "0;aaaaaaaaaaaaaaaaaaaaa\r\nX: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n\r\n", "end"),
     ("9112 7.1.2", "0\r\nX: a\r\n\r\n", "end"),
     ("9112 7.1.2", "1\r\na\r\n0\r\nX: a\r\nY:\r\n\r\n", "\"a\" end"),
     ("9112 7.1.2", "0\r\nX: ä\r\n\r\n", "end"),

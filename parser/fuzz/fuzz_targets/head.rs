@@ -1,0 +1,7 @@
+//! Any bytes as requests: the first byte says how they are cut, and cutting must change nothing.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| checks::head(input));
+
+#[path = "../../tests/checks/mod.rs"]
+mod checks;

@@ -1,0 +1,32 @@
+//! Replays the corpus of the fuzz targets: what was found once stays found.
+
+mod checks;
+
+use std::fs;
+use std::path::Path;
+
+fn replay(target: &str, check: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let mut count = 0;
+    for entry in fs::read_dir(&folder).expect("the corpus is part of the repository") {
+        let path = entry.expect("a readable folder").path();
+        let input = fs::read(path).expect("a readable file");
+        // As found, and in pieces of every small size.
+        check(&input);
+        for step in 1..=9 {
+            check(&[&[step], &input[1..]].concat());
+        }
+        count += 1;
+    }
+    assert!(count >= 4, "{} holds {count} files", folder.display());
+}
+
+#[test]
+fn heads() {
+    replay("head", checks::head);
+}
+
+#[test]
+fn bodies() {
+    replay("body", checks::body);
+}
