@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use crate::budget::{Budget, OutOfBudget};
-use crate::buf::Buf;
+use crate::buf::{Buf, Memory};
 
 /// How a [`Pool`] is set up.
 ///
@@ -94,9 +94,9 @@ pub struct Pool {
 struct Class {
     /// Bytes of each buffer.
     capacity: usize,
-    /// Buffers kept, at most.
+    /// Blocks of memory kept, at most.
     free_max: usize,
-    free: Vec<Buf>,
+    free: Vec<Memory>,
 }
 
 impl Pool {
@@ -128,10 +128,10 @@ impl Pool {
     pub fn allocate(&mut self, min_capacity: usize) -> Result<Buf, OutOfBudget> {
         let class = self.class_of(min_capacity);
         if let Some(class) = self.classes.get_mut(class)
-            && let Some(buf) = class.free.pop()
+            && let Some(memory) = class.free.pop()
         {
             self.reuses += 1;
-            return Ok(buf);
+            return Ok(Buf::over(memory));
         }
         self.allocate_fresh(min_capacity)
     }
@@ -140,15 +140,15 @@ impl Pool {
     ///
     /// A buffer of another pool, or one more than the class may keep, is freed instead.
     #[inline]
-    pub fn deallocate(&mut self, mut buf: Buf) {
-        let class = self.class_of(buf.capacity());
+    pub fn deallocate(&mut self, buf: Buf) {
+        let memory = buf.into_memory();
+        let class = self.class_of(memory.capacity());
         if let Some(class) = self.classes.get_mut(class)
-            && class.capacity == buf.capacity()
+            && class.capacity == memory.capacity()
             && class.free.len() < class.free_max
-            && buf.is_charged_to(&self.budget)
+            && memory.is_charged_to(&self.budget)
         {
-            buf.clear();
-            class.free.push(buf);
+            class.free.push(memory);
         }
     }
 
@@ -190,9 +190,9 @@ impl Pool {
         class.free_max = class.free_max.max(count);
         class.free.reserve(count.saturating_sub(class.free.len()));
         while class.free.len() < count {
-            let mut buf = Buf::charge(class.capacity, &self.budget)?;
-            buf.touch_pages();
-            class.free.push(buf);
+            let mut memory = Memory::charge(class.capacity, &self.budget)?;
+            memory.touch_pages();
+            class.free.push(memory);
             self.allocations += 1;
         }
         Ok(())
@@ -226,16 +226,16 @@ impl Pool {
     #[cold]
     fn allocate_fresh(&mut self, min_capacity: usize) -> Result<Buf, OutOfBudget> {
         let capacity = self.rounded(min_capacity);
-        let buf = Buf::charge(capacity, &self.budget).or_else(|_| {
+        let memory = Memory::charge(capacity, &self.budget).or_else(|_| {
             // Free memory of other classes must not starve this one.
             self.trim();
-            Buf::charge(capacity, &self.budget)
+            Memory::charge(capacity, &self.budget)
         });
-        match buf {
+        match memory {
             Ok(_) => self.allocations += 1,
             Err(_) => self.refusals += 1,
         }
-        buf
+        memory.map(Buf::over)
     }
 
     /// The capacity a buffer gets if at least `min_capacity` is asked for.

@@ -184,6 +184,7 @@ impl fmt::Debug for Shared {
 mod tests {
     use super::*;
     use crate::budget::Budget;
+    use crate::buf::Memory;
 
     #[test]
     fn no_larger_than_a_buffer() {
@@ -209,7 +210,7 @@ mod tests {
     #[test]
     fn a_buffer_is_credited_when_the_last_holder_lets_go() {
         let budget = Budget::new(8);
-        let mut buf = Buf::charge(8, &budget).unwrap();
+        let mut buf = Buf::over(Memory::charge(8, &budget).unwrap());
         buf.extend(b"message");
         let all = Shared::from(buf);
         let part = all.slice(..3);

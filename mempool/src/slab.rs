@@ -66,7 +66,7 @@ impl<T: fmt::Debug> std::error::Error for Full<T> {}
 /// starting over, at the cost of one dead entry per four billion tenants.
 ///
 /// Built over the [`slab`] crate, which keeps the free list; four bytes per place are added for
-/// the count, and four or eight per value for the tenant's own copy of it.
+/// the count.
 ///
 /// ```
 /// use corelane_mempool::Slab;
@@ -81,7 +81,8 @@ impl<T: fmt::Debug> std::error::Error for Full<T> {}
 /// ```
 pub struct Slab<T> {
     places: slab::Slab<Place<T>>,
-    /// What the next tenant of each place will be issued, by index.
+    /// By index, the generation of the tenant, or of the next one while the place is vacant.
+    /// Not beside the value: taking a value out would have to cut it out of what was written.
     generations: Vec<u32>,
     retired: usize,
     limit: usize,
@@ -89,7 +90,7 @@ pub struct Slab<T> {
 
 /// What the inner slab holds. A retired place stays occupied, so that it is never handed out.
 enum Place<T> {
-    Occupied { generation: u32, value: T },
+    Occupied(T),
     Retired,
 }
 
@@ -132,8 +133,7 @@ impl<T> Slab<T> {
     pub fn insert(&mut self, value: T) -> Result<Key, Full<T>> {
         match self.vacant_key() {
             Some(key) => {
-                let generation = key.generation;
-                self.places.insert(Place::Occupied { generation, value });
+                self.places.insert(Place::Occupied(value));
                 Ok(key)
             }
             None => Err(Full(value)),
@@ -147,18 +147,18 @@ impl<T> Slab<T> {
     #[inline]
     pub fn insert_with(&mut self, make: impl FnOnce(Key) -> T) -> Result<Key, Full<()>> {
         let key = self.vacant_key().ok_or(Full(()))?;
-        let generation = key.generation;
-        self.places.insert(Place::Occupied { generation, value: make(key) });
+        self.places.insert(Place::Occupied(make(key)));
         Ok(key)
     }
 
     /// The value of this key, unless it has been removed.
     #[inline]
     pub fn get(&self, key: Key) -> Option<&T> {
+        if !self.is_current(key) {
+            return None;
+        }
         match self.places.get(key.index()) {
-            Some(Place::Occupied { generation, value }) if *generation == key.generation => {
-                Some(value)
-            }
+            Some(Place::Occupied(value)) => Some(value),
             _ => None,
         }
     }
@@ -166,26 +166,22 @@ impl<T> Slab<T> {
     /// The value of this key, to be changed, unless it has been removed.
     #[inline]
     pub fn get_mut(&mut self, key: Key) -> Option<&mut T> {
+        if !self.is_current(key) {
+            return None;
+        }
         match self.places.get_mut(key.index()) {
-            Some(Place::Occupied { generation, value }) if *generation == key.generation => {
-                Some(value)
-            }
+            Some(Place::Occupied(value)) => Some(value),
             _ => None,
         }
     }
 
     /// Two values at once; `None` if either is gone, or if both keys are the same.
     pub fn get2_mut(&mut self, first: Key, second: Key) -> Option<(&mut T, &mut T)> {
-        if first.index == second.index {
+        if first.index == second.index || !self.is_current(first) || !self.is_current(second) {
             return None;
         }
         match self.places.get2_mut(first.index(), second.index())? {
-            (
-                Place::Occupied { generation: one, value: first_value },
-                Place::Occupied { generation: two, value: second_value },
-            ) if *one == first.generation && *two == second.generation => {
-                Some((first_value, second_value))
-            }
+            (Place::Occupied(one), Place::Occupied(two)) => Some((one, two)),
             _ => None,
         }
     }
@@ -199,15 +195,17 @@ impl<T> Slab<T> {
     /// Removes and returns the value of this key. From now on the key names nothing.
     #[inline]
     pub fn remove(&mut self, key: Key) -> Option<T> {
-        if !self.contains(key) {
+        if !self.is_current(key) {
             return None;
         }
         if key.generation == u32::MAX {
             return self.retire(key.index());
         }
-        self.generations[key.index()] = key.generation + 1;
         match self.places.try_remove(key.index()) {
-            Some(Place::Occupied { value, .. }) => Some(value),
+            Some(Place::Occupied(value)) => {
+                self.generations[key.index()] = key.generation + 1;
+                Some(value)
+            }
             _ => None,
         }
     }
@@ -216,9 +214,7 @@ impl<T> Slab<T> {
     #[inline]
     pub fn key_at(&self, index: usize) -> Option<Key> {
         match self.places.get(index) {
-            Some(Place::Occupied { generation, .. }) => {
-                Some(Key { index: index as u32, generation: *generation })
-            }
+            Some(Place::Occupied(_)) => Some(key_of(&self.generations, index)),
             _ => None,
         }
     }
@@ -243,19 +239,16 @@ impl<T> Slab<T> {
     /// All values with their keys, by index. Walks every place that was ever used.
     pub fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
         self.places.iter().filter_map(|(index, place)| match place {
-            Place::Occupied { generation, value } => {
-                Some((Key { index: index as u32, generation: *generation }, value))
-            }
+            Place::Occupied(value) => Some((key_of(&self.generations, index), value)),
             Place::Retired => None,
         })
     }
 
     /// All values, to be changed, with their keys, by index. Walks every place that was ever used.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (Key, &mut T)> {
-        self.places.iter_mut().filter_map(|(index, place)| match place {
-            Place::Occupied { generation, value } => {
-                Some((Key { index: index as u32, generation: *generation }, value))
-            }
+        let Slab { places, generations, .. } = self;
+        places.iter_mut().filter_map(|(index, place)| match place {
+            Place::Occupied(value) => Some((key_of(generations, index), value)),
             Place::Retired => None,
         })
     }
@@ -284,18 +277,33 @@ impl<T> Slab<T> {
         if index == self.generations.len() {
             self.generations.push(FIRST);
         }
-        Some(Key { index: index as u32, generation: self.generations[index] })
+        Some(key_of(&self.generations, index))
+    }
+
+    /// True for the key of a tenant, and for the one that a vacant place will issue next.
+    #[inline]
+    fn is_current(&self, key: Key) -> bool {
+        self.generations.get(key.index()) == Some(&key.generation)
     }
 
     #[cold]
     fn retire(&mut self, index: usize) -> Option<T> {
-        let place = self.places.get_mut(index)?;
-        self.retired += 1;
-        match std::mem::replace(place, Place::Retired) {
-            Place::Occupied { value, .. } => Some(value),
-            Place::Retired => None,
+        match self.places.get_mut(index) {
+            Some(place @ Place::Occupied(_)) => {
+                self.retired += 1;
+                match std::mem::replace(place, Place::Retired) {
+                    Place::Occupied(value) => Some(value),
+                    Place::Retired => None,
+                }
+            }
+            _ => None,
         }
     }
+}
+
+#[inline]
+fn key_of(generations: &[u32], index: usize) -> Key {
+    Key { index: index as u32, generation: generations[index] }
 }
 
 impl<T> Default for Slab<T> {
@@ -315,10 +323,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_generation_costs_no_more_than_a_word() {
+    fn a_retired_place_needs_no_tag_of_its_own() {
+        // As large as the inner slab's own entry, with one more state in it.
+        assert_eq!(size_of::<Option<Place<u64>>>(), size_of::<Option<u64>>());
         assert_eq!(size_of::<Key>(), 8);
-        assert_eq!(size_of::<Place<u64>>(), 16);
-        assert_eq!(size_of::<slab::Slab<Place<u64>>>(), size_of::<slab::Slab<u64>>());
     }
 
     #[test]
@@ -358,7 +366,14 @@ mod tests {
     #[test]
     fn arbitrary_numbers_are_safe_keys() {
         let mut slab = Slab::new();
-        slab.insert(1).unwrap();
+        let current = slab.insert(1).unwrap();
+        let next = slab.insert(2).unwrap();
+        slab.remove(next);
+        let unissued = Key { generation: next.generation() + 1, ..next };
+        assert_eq!(slab.get(unissued), None);
+        assert_eq!(slab.remove(unissued), None);
+        assert_eq!(slab.insert(3), Ok(unissued), "asking for it has not disturbed its issue");
+        assert_eq!(slab.get(current), Some(&1));
         for bits in [0, 1, u64::MAX, u64::from(u32::MAX), 5 << 32 | 7] {
             assert_eq!(slab.get(Key::from_bits(bits)), None, "{bits:#x}");
         }
