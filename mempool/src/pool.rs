@@ -127,13 +127,14 @@ impl Pool {
     #[inline]
     pub fn allocate(&mut self, min_capacity: usize) -> Result<Buf, OutOfBudget> {
         let class = self.class_of(min_capacity);
-        if let Some(class) = self.classes.get_mut(class)
-            && let Some(memory) = class.free.pop()
-        {
-            self.reuses += 1;
-            return Ok(Buf::over(memory));
-        }
-        self.allocate_fresh(min_capacity)
+        let memory = match self.classes.get_mut(class).and_then(|class| class.free.pop()) {
+            Some(memory) => {
+                self.reuses += 1;
+                memory
+            }
+            None => self.charge(min_capacity)?,
+        };
+        Ok(Buf::over(memory))
     }
 
     /// Takes a buffer back, to be lent again; whatever it contains is dropped.
@@ -224,7 +225,8 @@ impl Pool {
     }
 
     #[cold]
-    fn allocate_fresh(&mut self, min_capacity: usize) -> Result<Buf, OutOfBudget> {
+    #[inline(never)]
+    fn charge(&mut self, min_capacity: usize) -> Result<Memory, OutOfBudget> {
         let capacity = self.rounded(min_capacity);
         let memory = Memory::charge(capacity, &self.budget).or_else(|_| {
             // Free memory of other classes must not starve this one.
@@ -235,7 +237,7 @@ impl Pool {
             Ok(_) => self.allocations += 1,
             Err(_) => self.refusals += 1,
         }
-        memory.map(Buf::over)
+        memory
     }
 
     /// The capacity a buffer gets if at least `min_capacity` is asked for.

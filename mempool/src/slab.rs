@@ -7,21 +7,26 @@ use std::fmt;
 /// Eight bytes: the index of a place, and the generation of its tenant.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
-    index: u32,
-    generation: u32,
+    /// The generation above, the index below: one number, so that a key travels in one register.
+    bits: u64,
 }
 
 impl Key {
+    #[inline]
+    const fn new(index: usize, generation: u32) -> Key {
+        Key { bits: (generation as u64) << 32 | index as u64 }
+    }
+
     /// The place: dense from 0, reused after removal, always below `u32::MAX`.
     #[inline]
     pub const fn index(self) -> usize {
-        self.index as usize
+        self.bits as u32 as usize
     }
 
     /// How many tenants the place has had, this one included.
     #[inline]
     pub const fn generation(self) -> u32 {
-        self.generation
+        (self.bits >> 32) as u32
     }
 
     /// The key as one number, for instance to travel through the kernel.
@@ -29,20 +34,20 @@ impl Key {
     /// It is never 0, nor does its lower half ever hold `u32::MAX`: those are free for other uses.
     #[inline]
     pub const fn to_bits(self) -> u64 {
-        (self.generation as u64) << 32 | self.index as u64
+        self.bits
     }
 
     /// The reverse of [`to_bits`](Key::to_bits). Any other number gives a key that names nothing,
     /// or what it happens to name: a lookup is safe either way.
     #[inline]
     pub const fn from_bits(bits: u64) -> Key {
-        Key { index: bits as u32, generation: (bits >> 32) as u32 }
+        Key { bits }
     }
 }
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.index, self.generation)
+        write!(f, "{}.{}", self.index(), self.generation())
     }
 }
 
@@ -177,7 +182,7 @@ impl<T> Slab<T> {
 
     /// Two values at once; `None` if either is gone, or if both keys are the same.
     pub fn get2_mut(&mut self, first: Key, second: Key) -> Option<(&mut T, &mut T)> {
-        if first.index == second.index || !self.is_current(first) || !self.is_current(second) {
+        if first.index() == second.index() || !self.is_current(first) || !self.is_current(second) {
             return None;
         }
         match self.places.get2_mut(first.index(), second.index())? {
@@ -198,12 +203,12 @@ impl<T> Slab<T> {
         if !self.is_current(key) {
             return None;
         }
-        if key.generation == u32::MAX {
+        if key.generation() == u32::MAX {
             return self.retire(key.index());
         }
         match self.places.try_remove(key.index()) {
             Some(Place::Occupied(value)) => {
-                self.generations[key.index()] = key.generation + 1;
+                self.generations[key.index()] = key.generation() + 1;
                 Some(value)
             }
             _ => None,
@@ -283,7 +288,7 @@ impl<T> Slab<T> {
     /// True for the key of a tenant, and for the one that a vacant place will issue next.
     #[inline]
     fn is_current(&self, key: Key) -> bool {
-        self.generations.get(key.index()) == Some(&key.generation)
+        self.generations.get(key.index()) == Some(&key.generation())
     }
 
     #[cold]
@@ -303,7 +308,7 @@ impl<T> Slab<T> {
 
 #[inline]
 fn key_of(generations: &[u32], index: usize) -> Key {
-    Key { index: index as u32, generation: generations[index] }
+    Key::new(index, generations[index])
 }
 
 impl<T> Default for Slab<T> {
@@ -369,7 +374,7 @@ mod tests {
         let current = slab.insert(1).unwrap();
         let next = slab.insert(2).unwrap();
         slab.remove(next);
-        let unissued = Key { generation: next.generation() + 1, ..next };
+        let unissued = Key::new(next.index(), next.generation() + 1);
         assert_eq!(slab.get(unissued), None);
         assert_eq!(slab.remove(unissued), None);
         assert_eq!(slab.insert(3), Ok(unissued), "asking for it has not disturbed its issue");
