@@ -1,1 +1,23 @@
-//! A lean load generator for HTTP/1.1 servers.
+#![doc = include_str!("../README.md")]
+
+mod chunked;
+mod connection;
+mod error;
+mod limits;
+mod plan;
+pub mod process;
+mod report;
+mod request;
+mod response;
+mod run;
+mod source;
+mod tally;
+mod worker;
+
+pub use error::Error;
+pub use limits::pin;
+pub use plan::{Expect, Plan, Stop};
+pub use report::Report;
+pub use request::Request;
+pub use run::{Held, run};
+pub use tally::Faults;

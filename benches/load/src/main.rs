@@ -1,0 +1,214 @@
+//! `corelane-load`: drives a server over HTTP/1.1 and reports what happened.
+
+use std::io::Read;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Parser;
+use corelane_load::{Expect, Held, Plan, Report, Request, Stop, run};
+
+/// Drives a server over HTTP/1.1 and reports what happened, faults first.
+///
+/// Closed loop: each connection sends its next request when a response has come. Exit code 1 when
+/// a run could not start, had faults or saw no response, 2 for wrong usage.
+#[derive(Debug, Parser)]
+#[command(name = "corelane-load", version)]
+struct Arguments {
+    /// Where the server listens, and the path: `http://HOST:PORT/PATH` or `HOST:PORT`
+    url: String,
+    /// Connections held open at once
+    #[arg(short, long, default_value_t = 64)]
+    connections: usize,
+    /// Requests in flight on each connection
+    #[arg(short, long, default_value_t = 1)]
+    pipeline: usize,
+    /// Seconds to measure
+    #[arg(short, long, default_value_t = 10.0, value_name = "SECONDS")]
+    duration: f64,
+    /// Send exactly this many requests instead, without warm-up
+    #[arg(short = 'n', long, value_name = "COUNT", conflicts_with_all = ["duration", "warm_up"])]
+    requests: Option<u64>,
+    /// Seconds of traffic before measuring
+    #[arg(short, long, default_value_t = 1.0, value_name = "SECONDS")]
+    warm_up: f64,
+    /// Seconds after which a request is given up
+    #[arg(short, long, default_value_t = 5.0, value_name = "SECONDS")]
+    timeout: f64,
+    /// Event loops, each on its own thread
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Cores to bind the threads to, in turn: `1` or `2,3`
+    #[arg(long, value_delimiter = ',', value_name = "CORE")]
+    cores: Vec<usize>,
+    /// The request's method
+    #[arg(short = 'X', long, default_value = "GET")]
+    method: String,
+    /// A header field to add (repeatable)
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    headers: Vec<String>,
+    /// Add header fields `X-Field-N`, each 60 bytes long, to a total of this many fields
+    #[arg(long, default_value_t = 0, value_name = "COUNT")]
+    fields: usize,
+    /// The request's body
+    #[arg(short, long, default_value = "")]
+    body: String,
+    /// A connection of its own for each request (adds `Connection: close`)
+    #[arg(long)]
+    close: bool,
+    /// The status that counts as right [default: 200 to 399]
+    #[arg(long, value_name = "STATUS")]
+    expect_status: Option<u16>,
+    /// The body that counts as right [default: any]
+    #[arg(long, value_name = "TEXT")]
+    expect_body: Option<String>,
+    /// Show CPU time per response of this process and its children: the server
+    #[arg(long, value_name = "PID")]
+    watch: Option<u32>,
+    /// Send one request on each connection, say `open N`, then hold them until a byte or the end of
+    /// standard input
+    #[arg(long, conflicts_with_all = ["requests", "close", "pipeline", "threads", "watch"])]
+    idle: bool,
+    /// Report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    match start(&Arguments::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("corelane-load: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether the run had no fault.
+fn start(arguments: &Arguments) -> anyhow::Result<bool> {
+    let plan = plan(arguments)?;
+    if arguments.idle {
+        return hold(&plan);
+    }
+    let report = run(&plan)?;
+    show(&report, arguments.json);
+    Ok(report.faults().total() == 0 && report.responses() > 0)
+}
+
+fn show(report: &Report, as_json: bool) {
+    if as_json {
+        println!("{}", report.to_json());
+    } else {
+        println!("{report}");
+    }
+}
+
+fn hold(plan: &Plan) -> anyhow::Result<bool> {
+    let held = Held::open(plan)?;
+    println!("open {} of {}, faults {}", held.open_count(), plan.connections, held.faults());
+    // The end of input ends the hold as well as a byte does.
+    let _ = std::io::stdin().read(&mut [0; 1])?;
+    let kept = held.open_count();
+    println!("still open {kept}");
+    Ok(kept == plan.connections && held.faults().total() == 0)
+}
+
+fn plan(arguments: &Arguments) -> anyhow::Result<Plan> {
+    let (authority, path) = split(&arguments.url)?;
+    let target = resolve(authority)?;
+    let mut fields = Vec::new();
+    for header in &arguments.headers {
+        let (name, value) = header
+            .split_once(':')
+            .with_context(|| format!("--header {header:?} has no colon; write 'Name: value'"))?;
+        fields.push((name.trim().to_owned(), value.trim().to_owned()));
+    }
+    if arguments.close {
+        fields.push(("Connection".to_owned(), "close".to_owned()));
+    }
+    // `Host` is a field too.
+    for index in fields.len() + 1..arguments.fields {
+        fields.push((format!("X-Field-{index:02}"), format!("{:a<60}", index)));
+    }
+    let borrowed: Vec<_> = fields.iter().map(|(name, value)| (&**name, &**value)).collect();
+    let body = arguments.body.as_bytes();
+    let request = Request::new(&arguments.method, path, authority, &borrowed, body)?;
+    let stop = match arguments.requests {
+        Some(count) => Stop::Requests(count),
+        None => Stop::After(seconds("--duration", arguments.duration)?),
+    };
+    Ok(Plan {
+        target,
+        request,
+        connections: arguments.connections,
+        pipeline: arguments.pipeline,
+        stop,
+        warm_up: seconds("--warm-up", arguments.warm_up)?,
+        timeout: seconds("--timeout", arguments.timeout)?,
+        threads: arguments.threads,
+        cores: arguments.cores.clone(),
+        expect: Expect {
+            status: arguments.expect_status,
+            body: arguments.expect_body.clone().map(String::into_bytes),
+        },
+        watch: arguments.watch,
+    })
+}
+
+/// Authority and path of a URL.
+fn split(url: &str) -> anyhow::Result<(&str, &str)> {
+    if url.starts_with("https://") {
+        bail!("{url}: TLS is not supported; give an http:// address");
+    }
+    let rest = url.strip_prefix("http://").unwrap_or(url);
+    Ok(match rest.find('/') {
+        Some(slash) => rest.split_at(slash),
+        None => (rest, "/"),
+    })
+}
+
+fn resolve(authority: &str) -> anyhow::Result<SocketAddr> {
+    let addresses = authority.to_socket_addrs().or_else(|_| (authority, 80).to_socket_addrs());
+    addresses
+        .with_context(|| format!("cannot resolve {authority:?}; write HOST:PORT"))?
+        .next()
+        .with_context(|| format!("{authority:?} has no address"))
+}
+
+fn seconds(name: &str, value: f64) -> anyhow::Result<Duration> {
+    Duration::try_from_secs_f64(value).with_context(|| format!("{name} {value} is no time"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Plan {
+        let words = [&["corelane-load", "127.0.0.1:80/a"], words].concat();
+        plan(&Arguments::parse_from(words)).unwrap()
+    }
+
+    #[test]
+    fn a_url_gives_target_host_and_path() {
+        assert_eq!(split("http://a:1/b/c").unwrap(), ("a:1", "/b/c"));
+        assert_eq!(split("a:1").unwrap(), ("a:1", "/"));
+        assert!(split("https://a").is_err());
+        let plan = parse(&[]);
+        assert_eq!(plan.request.bytes(), b"GET /a HTTP/1.1\r\nHost: 127.0.0.1:80\r\n\r\n");
+    }
+
+    #[test]
+    fn fields_are_filled_up_to_the_count() {
+        let plan = parse(&["--close", "-H", "A: b", "--fields", "40"]);
+        let text = String::from_utf8(plan.request.bytes().to_vec()).unwrap();
+        assert_eq!(text.lines().filter(|line| line.contains(": ")).count(), 40);
+        assert!(plan.request.closes());
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        <Arguments as clap::CommandFactory>::command().debug_assert();
+    }
+}
