@@ -1,1 +1,15 @@
-//! Counting without contention, showing without stopping: per-loop counters, exact-merge histograms, StatsD.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+pub mod counter;
+pub mod expose;
+pub mod histogram;
+pub mod process;
+pub mod registry;
+pub mod snapshot;
+
+pub use counter::{Counter, CounterReader, Gauge, GaugeReader};
+pub use histogram::{Histogram, HistogramReader, HistogramSnapshot};
+pub use process::ProcessFigures;
+pub use registry::{CounterId, GaugeId, HistogramId, Registry, RegistryBuilder, Shard, Unit};
+pub use snapshot::{Series, Snapshot};

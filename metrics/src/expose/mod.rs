@@ -1,0 +1,5 @@
+//! Ways out: the same figures for whoever listens.
+
+#[cfg(feature = "json")]
+pub mod json;
+pub mod statsd;

@@ -1,0 +1,340 @@
+//! Declaring metrics: names, labels, units and help, checked once at the start.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use super::{CounterId, GaugeId, HistogramId, Registry};
+
+/// The highest number of series of one kind, which bounds what each shard allocates.
+pub const SERIES_MAX: usize = 4_096;
+
+/// Declares the metrics of a [`Registry`].
+///
+/// Declaring cannot fail, so that ids can be kept in plain structs; [`Self::build`] reports the
+/// first mistake.
+#[derive(Debug, Default)]
+pub struct RegistryBuilder {
+    schema: Schema,
+}
+
+impl RegistryBuilder {
+    /// Declares a count that only goes up. By convention its name ends in `_total`.
+    pub fn counter(&mut self, name: &str, help: &str) -> CounterId {
+        self.counter_with_labels(name, help, &[])
+    }
+
+    /// Declares one counter of a family: same name and help, its own constant labels.
+    pub fn counter_with_labels(
+        &mut self,
+        name: &str,
+        help: &str,
+        labels: &[(&str, &str)],
+    ) -> CounterId {
+        CounterId(declare(&mut self.schema.counters, name, help, labels, Unit::None))
+    }
+
+    /// Declares a family of counters that differ in one label, one for each of its values.
+    ///
+    /// ```
+    /// use corelane_metrics::Registry;
+    ///
+    /// #[derive(Clone, Copy)]
+    /// enum Closed { Finished, Reset }
+    ///
+    /// let mut builder = Registry::builder();
+    /// let closed = builder.counter_family(
+    ///     "corelane_connections_closed_total",
+    ///     "Connections closed, by reason.",
+    ///     "reason",
+    ///     ["finished", "reset"],
+    /// );
+    /// let registry = builder.build()?;
+    /// let shard = registry.shard(0)?;
+    /// shard.add(closed[Closed::Reset as usize], 1);
+    ///
+    /// let snapshot = registry.snapshot();
+    /// let name = "corelane_connections_closed_total";
+    /// assert_eq!(snapshot.counter(name, &[("reason", "reset")]).unwrap().total(), 1);
+    /// assert_eq!(snapshot.counter(name, &[("reason", "finished")]).unwrap().total(), 0);
+    /// # let _ = Closed::Finished;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn counter_family<const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: [&str; N],
+    ) -> [CounterId; N] {
+        values.map(|value| self.counter_with_labels(name, help, &[(label, value)]))
+    }
+
+    /// Declares a level that goes up and down. Totals over loops are sums.
+    pub fn gauge(&mut self, name: &str, help: &str) -> GaugeId {
+        self.gauge_with_labels(name, help, &[])
+    }
+
+    /// Declares one gauge of a family: same name and help, its own constant labels.
+    pub fn gauge_with_labels(
+        &mut self,
+        name: &str,
+        help: &str,
+        labels: &[(&str, &str)],
+    ) -> GaugeId {
+        GaugeId(declare(&mut self.schema.gauges, name, help, labels, Unit::None))
+    }
+
+    /// Declares a histogram of values in `unit`.
+    pub fn histogram(&mut self, name: &str, help: &str, unit: Unit) -> HistogramId {
+        self.histogram_with_labels(name, help, unit, &[])
+    }
+
+    /// Declares one histogram of a family: same name, help and unit, its own constant labels.
+    pub fn histogram_with_labels(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Unit,
+        labels: &[(&str, &str)],
+    ) -> HistogramId {
+        HistogramId(declare(&mut self.schema.histograms, name, help, labels, unit))
+    }
+
+    /// Ends the declaration.
+    ///
+    /// # Errors
+    ///
+    /// The first name or label that exporters could not write, the first series declared twice or
+    /// under two kinds, or more than [`SERIES_MAX`] series of a kind.
+    pub fn build(self) -> Result<Registry, DeclareError> {
+        self.schema.check()?;
+        Ok(Registry::new(self.schema))
+    }
+}
+
+fn declare(
+    series: &mut Vec<Arc<Description>>,
+    name: &str,
+    help: &str,
+    labels: &[(&str, &str)],
+    unit: Unit,
+) -> u32 {
+    // Beyond the limit nothing is kept but the fact, which `check` reports.
+    if series.len() <= SERIES_MAX {
+        let labels = labels.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+        series.push(Arc::new(Description { name: name.into(), help: help.into(), labels, unit }));
+    }
+    (series.len() - 1) as u32
+}
+
+/// What the numbers of a histogram are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unit {
+    /// Plain numbers.
+    #[default]
+    None,
+    /// Nanoseconds.
+    Nanoseconds,
+    /// Bytes.
+    Bytes,
+}
+
+impl Unit {
+    /// Its name in exports; empty for plain numbers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Nanoseconds => "nanoseconds",
+            Self::Bytes => "bytes",
+        }
+    }
+}
+
+/// What one series is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// The name, the same for all series of a family.
+    pub name: Box<str>,
+    /// One sentence for people.
+    pub help: Box<str>,
+    /// Constant labels, in the order of declaration.
+    pub labels: Box<[(Box<str>, Box<str>)]>,
+    /// What the numbers are.
+    pub unit: Unit,
+}
+
+impl Description {
+    /// Whether this is the series of that name with exactly those labels, in any order.
+    pub fn is(&self, name: &str, labels: &[(&str, &str)]) -> bool {
+        *self.name == *name
+            && self.labels.len() == labels.len()
+            && self
+                .labels
+                .iter()
+                .all(|(key, value)| labels.iter().any(|(k, v)| **key == **k && **value == **v))
+    }
+
+    /// What identifies the series: its name and its labels, sorted.
+    fn identity(&self) -> (&str, Vec<(&str, &str)>) {
+        let mut labels: Vec<_> = self.labels.iter().map(|(k, v)| (&**k, &**v)).collect();
+        labels.sort_unstable();
+        (&self.name, labels)
+    }
+}
+
+/// All series of a registry, by kind; ids are indices.
+#[derive(Debug, Default)]
+pub(crate) struct Schema {
+    pub(crate) counters: Vec<Arc<Description>>,
+    pub(crate) gauges: Vec<Arc<Description>>,
+    pub(crate) histograms: Vec<Arc<Description>>,
+}
+
+impl Schema {
+    fn check(&self) -> Result<(), DeclareError> {
+        let kinds = [&self.counters, &self.gauges, &self.histograms];
+        if kinds.iter().any(|series| series.len() > SERIES_MAX) {
+            return Err(DeclareError::TooMany);
+        }
+        let mut names_before = BTreeSet::new();
+        for series in kinds {
+            let mut seen = BTreeSet::new();
+            for description in series {
+                check_spelling(description)?;
+                let name = &*description.name;
+                if names_before.contains(name) || !seen.insert(description.identity()) {
+                    return Err(DeclareError::Twice { name: name.into() });
+                }
+            }
+            names_before.extend(series.iter().map(|description| &*description.name));
+        }
+        Ok(())
+    }
+}
+
+/// Names as Prometheus wants them: `[a-zA-Z_:][a-zA-Z0-9_:]*`, label keys without colons and each
+/// once.
+fn check_spelling(description: &Description) -> Result<(), DeclareError> {
+    let valid = |name: &str, colons: bool| {
+        let part = |c: char| c.is_ascii_alphanumeric() || c == '_' || (colons && c == ':');
+        name.chars().all(part) && !name.starts_with(|c: char| c.is_ascii_digit()) && name != ""
+    };
+    if !valid(&description.name, true) {
+        return Err(DeclareError::Name { name: description.name.clone() });
+    }
+    let mut keys = BTreeSet::new();
+    for (key, _) in &description.labels {
+        if !valid(key, false) || !keys.insert(key) {
+            return Err(DeclareError::Label { name: description.name.clone(), label: key.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// Why a registry could not be built. Always a mistake in the declaration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeclareError {
+    /// A name is empty or has other than letters, digits, `_` and `:`.
+    Name {
+        /// The name as declared.
+        name: Box<str>,
+    },
+    /// A label key is empty, repeated, or has other than letters, digits and `_`.
+    Label {
+        /// The metric's name.
+        name: Box<str>,
+        /// The label key as declared.
+        label: Box<str>,
+    },
+    /// A series is declared twice, or a name is used for two kinds.
+    Twice {
+        /// The metric's name.
+        name: Box<str>,
+    },
+    /// There are more than [`SERIES_MAX`] series of one kind.
+    TooMany,
+}
+
+impl fmt::Display for DeclareError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name { name } => write!(
+                f,
+                "metric name {name:?} is invalid: use letters, digits, `_` and `:`, no digit first"
+            ),
+            Self::Label { name, label } => write!(
+                f,
+                "label {label:?} of metric {name:?} is invalid: use letters, digits and `_`, no \
+                 digit first, each key once"
+            ),
+            Self::Twice { name } => write!(
+                f,
+                "metric {name:?} is declared twice: give each series of a family labels of its \
+                 own, and each kind a name of its own"
+            ),
+            Self::TooMany => {
+                write!(f, "more than {SERIES_MAX} series of one kind: use fewer labels")
+            }
+        }
+    }
+}
+
+impl std::error::Error for DeclareError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(declare: impl FnOnce(&mut RegistryBuilder)) -> Option<DeclareError> {
+        let mut builder = Registry::builder();
+        declare(&mut builder);
+        builder.build().err()
+    }
+
+    #[test]
+    fn names_are_checked() {
+        for name in ["", "a b", "é", "1st", "a-b", "a\n"] {
+            let error = check(|b| _ = b.counter(name, ""));
+            assert_eq!(error, Some(DeclareError::Name { name: name.into() }));
+        }
+        for name in ["a", "_a:b_1"] {
+            assert_eq!(check(|b| _ = b.gauge(name, "")), None);
+        }
+    }
+
+    #[test]
+    fn label_keys_are_checked_and_values_are_free() {
+        for labels in [&[("a:b", "")][..], &[("", "")], &[("a", "1"), ("a", "2")]] {
+            let error = check(|b| _ = b.counter_with_labels("a", "", labels));
+            assert!(matches!(error, Some(DeclareError::Label { .. })), "{labels:?}");
+        }
+        let labels = [("path", "/a b\"\n"), ("method", "")];
+        assert_eq!(check(|b| _ = b.counter_with_labels("a", "", &labels)), None);
+    }
+
+    #[test]
+    fn a_series_is_declared_once() {
+        let twice = Some(DeclareError::Twice { name: "a".into() });
+        let both = |b: &mut RegistryBuilder| {
+            b.counter_with_labels("a", "", &[("x", "1"), ("y", "2")]);
+            b.counter_with_labels("a", "", &[("y", "2"), ("x", "1")]);
+        };
+        assert_eq!(check(both), twice);
+        let two_kinds = |b: &mut RegistryBuilder| {
+            b.counter_with_labels("a", "", &[("x", "1")]);
+            b.histogram("a", "", Unit::Bytes);
+        };
+        assert_eq!(check(two_kinds), twice);
+        assert_eq!(check(|b| _ = b.counter_family("a", "", "x", ["1", "2"])), None);
+    }
+
+    #[test]
+    fn the_number_of_series_is_limited() {
+        let declare = |b: &mut RegistryBuilder, count: usize| {
+            (0..count).for_each(|n| _ = b.counter(&format!("c{n}"), ""));
+        };
+        assert_eq!(check(|b| declare(b, SERIES_MAX)), None);
+        assert_eq!(check(|b| declare(b, SERIES_MAX + 1)), Some(DeclareError::TooMany));
+    }
+}

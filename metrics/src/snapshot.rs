@@ -1,0 +1,316 @@
+//! All values of a registry at one time, as plain data.
+
+use std::sync::Arc;
+
+use crate::histogram::HistogramSnapshot;
+use crate::registry::{CounterId, Description, GaugeId, HistogramId, Schema, ShardCells};
+
+/// All values of a [`crate::Registry`] at one time.
+///
+/// Values per loop are indexed by loop, 0 for a loop that never took its shard; series are in the
+/// order of their declaration.
+///
+/// ```
+/// use corelane_metrics::Registry;
+///
+/// let mut builder = Registry::builder();
+/// let requests = builder.counter("requests_total", "Requests answered.");
+/// let registry = builder.build()?;
+/// let (first, second) = (registry.shard(0)?, registry.shard(1)?);
+/// first.add(requests, 10);
+/// let before = registry.snapshot();
+/// first.add(requests, 1);
+/// second.add(requests, 4);
+///
+/// let grown = registry.snapshot().delta(&before);
+/// let requests = grown.counter("requests_total", &[]).expect("it is declared above");
+/// assert_eq!(requests.per_loop(), [1, 4]);
+/// assert_eq!(requests.total(), 5);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    loops: usize,
+    counters: Vec<Series<u64>>,
+    gauges: Vec<Series<i64>>,
+    histograms: Vec<HistogramSeries>,
+}
+
+impl Snapshot {
+    pub(crate) fn read(schema: &Schema, shards: &[Option<ShardCells>]) -> Self {
+        let counter = |(index, description): (usize, &Arc<Description>)| {
+            let value = |cells: &ShardCells| cells.counter(index);
+            let per_loop = shards.iter().map(|shard| shard.as_ref().map_or(0, value)).collect();
+            Series { description: Arc::clone(description), per_loop }
+        };
+        let gauge = |(index, description): (usize, &Arc<Description>)| {
+            let value = |cells: &ShardCells| cells.gauge(index);
+            let per_loop = shards.iter().map(|shard| shard.as_ref().map_or(0, value)).collect();
+            Series { description: Arc::clone(description), per_loop }
+        };
+        let histogram = |(index, description): (usize, &Arc<Description>)| {
+            let value = |cells: &ShardCells| cells.histogram(index).snapshot();
+            let per_loop = shards.iter().map(|shard| shard.as_ref().map(value).unwrap_or_default());
+            HistogramSeries::new(Arc::clone(description), per_loop)
+        };
+        Self {
+            loops: shards.len(),
+            counters: schema.counters.iter().enumerate().map(counter).collect(),
+            gauges: schema.gauges.iter().enumerate().map(gauge).collect(),
+            histograms: schema.histograms.iter().enumerate().map(histogram).collect(),
+        }
+    }
+
+    /// The number of loops: one more than the highest index whose shard was ever taken.
+    pub fn loops(&self) -> usize {
+        self.loops
+    }
+
+    /// All counters.
+    pub fn counters(&self) -> &[Series<u64>] {
+        &self.counters
+    }
+
+    /// All gauges.
+    pub fn gauges(&self) -> &[Series<i64>] {
+        &self.gauges
+    }
+
+    /// All histograms.
+    pub fn histograms(&self) -> &[HistogramSeries] {
+        &self.histograms
+    }
+
+    /// The counter of that name with exactly those labels.
+    pub fn counter(&self, name: &str, labels: &[(&str, &str)]) -> Option<&Series<u64>> {
+        self.counters.iter().find(|series| series.description.is(name, labels))
+    }
+
+    /// The gauge of that name with exactly those labels.
+    pub fn gauge(&self, name: &str, labels: &[(&str, &str)]) -> Option<&Series<i64>> {
+        self.gauges.iter().find(|series| series.description.is(name, labels))
+    }
+
+    /// The histogram of that name with exactly those labels.
+    pub fn histogram(&self, name: &str, labels: &[(&str, &str)]) -> Option<&HistogramSeries> {
+        self.histograms.iter().find(|series| series.description.is(name, labels))
+    }
+
+    /// The counter of that id; `None` if another registry declared it and it lies outside this one.
+    pub fn counter_by_id(&self, id: CounterId) -> Option<&Series<u64>> {
+        self.counters.get(id.index())
+    }
+
+    /// The gauge of that id; `None` as for [`Self::counter_by_id`].
+    pub fn gauge_by_id(&self, id: GaugeId) -> Option<&Series<i64>> {
+        self.gauges.get(id.index())
+    }
+
+    /// The histogram of that id; `None` as for [`Self::counter_by_id`].
+    pub fn histogram_by_id(&self, id: HistogramId) -> Option<&HistogramSeries> {
+        self.histograms.get(id.index())
+    }
+
+    /// What happened between an earlier snapshot of the same registry and this one: counters and
+    /// histograms grow by the difference, gauges keep the level of this one.
+    #[must_use]
+    pub fn delta(&self, earlier: &Self) -> Self {
+        let counters = self.counters.iter().enumerate().map(|(index, series)| {
+            let before = earlier.counters.get(index).map_or(&[][..], Series::per_loop);
+            series.since(before)
+        });
+        let histograms = self.histograms.iter().enumerate().map(|(index, series)| {
+            match earlier.histograms.get(index) {
+                Some(before) => series.since(before),
+                None => series.clone(),
+            }
+        });
+        Self {
+            loops: self.loops,
+            counters: counters.collect(),
+            gauges: self.gauges.clone(),
+            histograms: histograms.collect(),
+        }
+    }
+}
+
+/// The values of one counter or gauge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Series<T> {
+    description: Arc<Description>,
+    per_loop: Vec<T>,
+}
+
+impl<T> Series<T> {
+    /// Name, labels, help and unit.
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// The value of each loop.
+    pub fn per_loop(&self) -> &[T] {
+        &self.per_loop
+    }
+}
+
+impl Series<u64> {
+    /// The sum over all loops.
+    pub fn total(&self) -> u64 {
+        self.per_loop.iter().fold(0, |total, value| total.wrapping_add(*value))
+    }
+
+    fn since(&self, before: &[u64]) -> Self {
+        let before = before.iter().copied().chain(std::iter::repeat(0));
+        let per_loop =
+            self.per_loop.iter().zip(before).map(|(now, then)| now.saturating_sub(then)).collect();
+        Self { description: Arc::clone(&self.description), per_loop }
+    }
+}
+
+impl Series<i64> {
+    /// The sum over all loops.
+    pub fn total(&self) -> i64 {
+        self.per_loop.iter().fold(0, |total, value| total.wrapping_add(*value))
+    }
+}
+
+/// The values of one histogram, merged over all loops.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistogramSeries {
+    description: Arc<Description>,
+    merged: HistogramSnapshot,
+    counts: Vec<u64>,
+}
+
+impl HistogramSeries {
+    fn new(
+        description: Arc<Description>,
+        per_loop: impl Iterator<Item = HistogramSnapshot>,
+    ) -> Self {
+        let mut merged = HistogramSnapshot::default();
+        let counts = per_loop
+            .map(|snapshot| {
+                merged.merge(&snapshot);
+                snapshot.count()
+            })
+            .collect();
+        Self { description, merged, counts }
+    }
+
+    /// Name, labels, help and unit.
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// All loops together.
+    pub fn merged(&self) -> &HistogramSnapshot {
+        &self.merged
+    }
+
+    /// How many values each loop recorded.
+    pub fn count_per_loop(&self) -> &[u64] {
+        &self.counts
+    }
+
+    fn since(&self, before: &Self) -> Self {
+        let then = before.counts.iter().copied().chain(std::iter::repeat(0));
+        Self {
+            description: Arc::clone(&self.description),
+            merged: self.merged.delta(&before.merged),
+            counts: self.counts.iter().zip(then).map(|(now, t)| now.saturating_sub(t)).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::histogram::HistogramSnapshot;
+    use crate::registry::{Registry, Unit};
+
+    #[test]
+    fn shards_add_up_and_untaken_loops_are_zero() {
+        let mut builder = Registry::builder();
+        let requests = builder.counter("requests", "Requests.");
+        let open = builder.gauge("open", "Open connections.");
+        let latency = builder.histogram("latency", "Latency.", Unit::Nanoseconds);
+        let registry = builder.build().unwrap();
+        let mut expected = HistogramSnapshot::default();
+        for (index, value) in [(0, 10), (2, 3_000)] {
+            let shard = registry.shard(index).unwrap();
+            shard.add(requests, value);
+            shard.set(open, value as i64 - 20);
+            shard.record_n(latency, value, 5);
+            expected.record_n(value, 5);
+        }
+
+        let snapshot = registry.snapshot();
+        assert_eq!(snapshot.loops(), 3);
+        assert_eq!(snapshot.counter_by_id(requests).unwrap().per_loop(), [10, 0, 3_000]);
+        assert_eq!(snapshot.counter_by_id(requests).unwrap().total(), 3_010);
+        assert_eq!(snapshot.gauge("open", &[]).unwrap().per_loop(), [-10, 0, 2_980]);
+        assert_eq!(snapshot.gauge_by_id(open).unwrap().total(), 2_970);
+        let latency = snapshot.histogram_by_id(latency).unwrap();
+        assert_eq!(latency.merged(), &expected);
+        assert_eq!(latency.count_per_loop(), [5, 0, 5]);
+        assert_eq!(latency.description().unit, Unit::Nanoseconds);
+        assert_eq!(snapshot.histogram("latency", &[("x", "y")]), None);
+        assert_eq!(snapshot.counters().len(), 1);
+    }
+
+    #[test]
+    fn a_delta_counts_loops_that_came_later() {
+        let mut builder = Registry::builder();
+        let requests = builder.counter("requests", "");
+        let latency = builder.histogram("latency", "", Unit::Nanoseconds);
+        let registry = builder.build().unwrap();
+        let first = registry.shard(0).unwrap();
+        first.add(requests, 7);
+        first.record(latency, 100);
+        let before = registry.snapshot();
+        let second = registry.shard(1).unwrap();
+        second.add(requests, 2);
+        second.record(latency, 200);
+
+        let delta = registry.snapshot().delta(&before);
+        assert_eq!(delta.counter("requests", &[]).unwrap().per_loop(), [0, 2]);
+        let latency = delta.histogram("latency", &[]).unwrap();
+        assert_eq!(latency.count_per_loop(), [0, 1]);
+        assert_eq!((latency.merged().count(), latency.merged().sum()), (1, 200));
+    }
+
+    #[test]
+    fn snapshots_while_loops_count_are_monotonic_and_the_last_is_exact() {
+        const TURNS: u64 = 50_000;
+        let mut builder = Registry::builder();
+        let requests = builder.counter("requests", "");
+        let latency = builder.histogram("latency", "", Unit::Nanoseconds);
+        let registry = builder.build().unwrap();
+        let mut last = registry.snapshot();
+        std::thread::scope(|scope| {
+            let loops: Vec<_> = (0..2)
+                .map(|index| {
+                    let shard = registry.shard(index).unwrap();
+                    scope.spawn(move || {
+                        for turn in 0..TURNS {
+                            shard.add(requests, 1);
+                            shard.record(latency, turn);
+                        }
+                    })
+                })
+                .collect();
+            while !loops.iter().all(|thread| thread.is_finished()) {
+                let now = registry.snapshot();
+                let total = |s: &super::Snapshot| s.counter_by_id(requests).unwrap().total();
+                assert!(total(&now) >= total(&last));
+                let count =
+                    |s: &super::Snapshot| s.histogram_by_id(latency).unwrap().merged().count();
+                assert!(count(&now) >= count(&last));
+                last = now;
+            }
+        });
+        let done = registry.snapshot();
+        assert_eq!(done.counter_by_id(requests).unwrap().per_loop(), [TURNS, TURNS]);
+        let merged = done.histogram_by_id(latency).unwrap().merged();
+        assert_eq!((merged.count(), merged.sum()), (2 * TURNS, TURNS * (TURNS - 1)));
+    }
+}
