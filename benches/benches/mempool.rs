@@ -89,16 +89,21 @@ fn buffer(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("16 KiB take + give");
     group.bench_function("corelane", |bencher| {
         bencher.iter(|| {
-            if let Ok(buf) = pool.allocate(black_box(SIZE)) {
-                pool.deallocate(black_box(buf));
+            if let Ok(mut buf) = pool.allocate(black_box(SIZE)) {
+                black_box(buf.spare_mut());
+                pool.deallocate(buf);
             }
         });
     });
     group.bench_function("Vec::with_capacity", |bencher| {
-        bencher.iter(|| drop(black_box(Vec::<u8>::with_capacity(black_box(SIZE)))));
+        bencher.iter(|| {
+            black_box(Vec::<u8>::with_capacity(black_box(SIZE)).spare_capacity_mut());
+        });
     });
     group.bench_function("vec![0; n]", |bencher| {
-        bencher.iter(|| drop(black_box(vec![0_u8; black_box(SIZE)])));
+        bencher.iter(|| {
+            black_box(&mut vec![0_u8; black_box(SIZE)][..]);
+        });
     });
 }
 
@@ -150,8 +155,10 @@ fn shared(criterion: &mut Criterion) {
     let bytes = vec![7_u8; 16 << 10];
     let page = Shared::from(bytes.clone());
     let mut group = criterion.benchmark_group("share 16 KiB");
-    group.bench_function("corelane", |bencher| bencher.iter(|| page.slice(100..).len()));
-    group.bench_function("Vec::to_vec", |bencher| bencher.iter(|| bytes[100..].to_vec().len()));
+    group.bench_function("corelane", |bencher| bencher.iter(|| black_box(page.slice(100..)).len()));
+    group.bench_function("Vec::to_vec", |bencher| {
+        bencher.iter(|| black_box(bytes[100..].to_vec()).len())
+    });
 }
 
 criterion_group!(benches, slab_get, slab_insert_remove, buffer, arena, shared);
