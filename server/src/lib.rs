@@ -1,1 +1,8 @@
-//! A high-performance server: one pinned loop per core, wired from crates that can each be used alone.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "http")]
+pub mod apps;
+#[cfg(feature = "cli")]
+pub mod cli;
+pub mod supervisor;

@@ -1,1 +1,17 @@
-//! The HTTP/1.1 protocol for corelane-eventloop: framing, keep-alive, pipelining, deadlines.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod config;
+mod conn;
+mod handler;
+mod metrics;
+mod protocol;
+mod refuse;
+mod reply;
+
+pub use config::HttpConfig;
+pub use conn::Conn;
+pub use handler::Handler;
+pub use metrics::{HttpCounters, HttpMetrics};
+pub use protocol::Http;
+pub use reply::{Replied, Reply};

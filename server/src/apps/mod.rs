@@ -1,0 +1,4 @@
+//! The applications of the `corelane` program, usable as a library.
+
+pub mod admin;
+pub mod fixed;

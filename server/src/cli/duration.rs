@@ -1,0 +1,41 @@
+//! Spans of time on the command line.
+
+use std::time::Duration;
+
+/// Reads `500ms`, `10s`, `2m`, `1h`, `1.5s`, or a plain number of seconds.
+pub(super) fn parse(text: &str) -> Result<Duration, String> {
+    let split = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let scale = match unit {
+        "us" => 1e-6,
+        "ms" => 1e-3,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(format!("unknown unit `{unit}`: use us, ms, s, m or h")),
+    };
+    let number: f64 =
+        number.parse().map_err(|_| "expected a time such as 10s, 500ms or 2m".to_owned())?;
+    Duration::try_from_secs_f64(number * scale).map_err(|_| format!("`{text}` is out of range"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_units() {
+        for (text, millis) in
+            [("10s", 10_000), ("500ms", 500), ("2m", 120_000), ("1.5s", 1_500), ("7", 7_000)]
+        {
+            assert_eq!(parse(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_span() {
+        for text in ["", "s", "-1s", "10x", "1e999s", "nan", "inf"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+}

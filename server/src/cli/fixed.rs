@@ -1,0 +1,116 @@
+//! `corelane fixed`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use corelane_eventloop::Nanos;
+use corelane_http::{Http, HttpConfig, HttpCounters, HttpMetrics};
+use corelane_parser::http1::Limits;
+
+use super::listen::{self, ListenArgs};
+use super::run::{Service, ServiceArgs};
+use super::{Failure, duration, limits};
+use crate::apps::fixed::Fixed;
+use crate::supervisor::Supervisor;
+
+/// Options of `corelane fixed`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:\n  corelane fixed 3000\n  \
+    corelane fixed --body '{\"ok\":true}' --header 'Content-Type: application/json'\n  \
+    corelane fixed --status 503 --body-file sorry.html --bind unix:/run/sorry.sock")]
+pub(super) struct Args {
+    #[command(flatten)]
+    listen: ListenArgs,
+
+    #[command(flatten)]
+    service: ServiceArgs,
+
+    /// Body of the response
+    #[arg(long, value_name = "TEXT", default_value = "Vrypt", conflicts_with = "body_file")]
+    body: String,
+
+    /// Body of the response, from a file that is read once
+    #[arg(long, value_name = "FILE")]
+    body_file: Option<PathBuf>,
+
+    /// Status of the response
+    #[arg(long, value_name = "N", default_value_t = 200,
+          value_parser = clap::value_parser!(u16).range(200..=599))]
+    status: u16,
+
+    /// Header field of the response, repeatable [default: Content-Type: text/plain]
+    #[arg(long, value_name = "K: V", value_parser = header)]
+    header: Vec<(String, String)>,
+
+    /// How long a whole request head may take
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration::parse)]
+    head_timeout: Duration,
+
+    /// How long a whole request body may take
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration::parse)]
+    body_timeout: Duration,
+
+    /// How long a connection may be idle
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration::parse)]
+    idle_timeout: Duration,
+
+    /// Largest request body
+    #[arg(long, value_name = "BYTES", default_value = "1M", value_parser = limits::bytes)]
+    max_body: usize,
+}
+
+/// Reads `Name: value`.
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) =
+        text.split_once(':').ok_or("expected a field such as `Content-Type: text/html`")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+impl Args {
+    fn response(&self) -> Result<Fixed, Failure> {
+        let body = match &self.body_file {
+            Some(path) => listen::read_file("--body-file", path)?,
+            None if matches!(self.status, 204 | 304) && self.body == "Vrypt" => Vec::new(),
+            None => self.body.clone().into_bytes(),
+        };
+        let mut fields: Vec<(&str, &str)> =
+            self.header.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let typed = fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+        if !typed && !body.is_empty() {
+            fields.push(("Content-Type", "text/plain"));
+        }
+        Fixed::new(self.status, &fields, body).map_err(|error| {
+            Failure::Usage(format!(
+                "--status, --header or --body: the response is not valid: {error}"
+            ))
+        })
+    }
+
+    fn http(&self) -> HttpConfig {
+        HttpConfig {
+            limits: Limits { body_bytes: self.max_body as u64, ..Limits::DEFAULT },
+            head_time: Nanos::from(self.head_timeout),
+            body_time: Nanos::from(self.body_timeout),
+            idle_time: Nanos::from(self.idle_timeout),
+            ..HttpConfig::default()
+        }
+    }
+}
+
+pub(super) fn run(args: Args) -> Result<(), Failure> {
+    let response = args.response()?;
+    let plan = args.listen.plan(true)?;
+    let service = Service::prepare(&args.service)?;
+    let connections = plan.connections;
+    let config = args.http();
+    let mut supervisor = Supervisor::new(plan);
+    let metrics = HttpMetrics::declare(supervisor.metrics());
+    let requests = metrics.requests();
+    let server = supervisor
+        .start(move |_lane, shard| {
+            let counters = HttpCounters::new(metrics.clone(), shard);
+            Http::new(response.clone(), config.clone(), counters)
+        })
+        .map_err(|error| Failure::Run(error.into()))?;
+    service.run(server, Some(requests), connections, args.listen.drain_timeout)
+}

@@ -1,0 +1,162 @@
+//! The options that every listening command has.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use corelane_acceptor::{Address, AdmissionConfig, HashBy, Overload, Placement, Rate};
+use corelane_eventloop::{LaneConfig, Nanos};
+use corelane_mempool::Budget;
+
+use super::{Failure, duration, limits};
+use crate::supervisor::{AcceptMode, Door, Plan};
+
+/// Addresses, loops and limits.
+#[derive(Args, Debug)]
+pub(super) struct ListenArgs {
+    /// Port to listen on, where an address does not name its own
+    #[arg(value_name = "PORT")]
+    position: Option<u16>,
+
+    /// Port to listen on, where an address does not name its own [default: 8080]
+    #[arg(short, long, value_name = "N", conflicts_with = "position")]
+    port: Option<u16>,
+
+    /// Address to listen on, repeatable: an IP address or name, with or without a port, or
+    /// `unix:PATH` [default: 0.0.0.0]
+    #[arg(long, value_name = "ADDR")]
+    bind: Vec<String>,
+
+    /// Number of loops, each on its own core [default: one per core]
+    #[arg(long, value_name = "N")]
+    workers: Option<NonZeroUsize>,
+
+    /// Do not pin loops to cores
+    #[arg(long)]
+    no_pin: bool,
+
+    /// How connections come to loops: each loop accepts for itself, or one acceptor hands them out
+    /// by consistent hash of the peer's address (`hash`) or of address and port (`hash-port`), in
+    /// turn, or to the loop with the fewest
+    #[arg(long, value_enum, default_value = "reuseport")]
+    accept: Accept,
+
+    /// Length of the queue of connections not yet accepted
+    #[arg(long, value_name = "N", default_value_t = 4096)]
+    backlog: u32,
+
+    /// Connections of the whole process at most [default: 65536 per loop, within the limit of
+    /// descriptors]
+    #[arg(long, value_name = "N")]
+    max_connections: Option<NonZeroUsize>,
+
+    /// Connections accepted per second at most
+    #[arg(long, value_name = "N")]
+    accept_rate: Option<NonZeroU32>,
+
+    /// What happens to connections beyond a limit: they wait in the queue, or are closed at once
+    #[arg(long, value_enum, default_value = "pause")]
+    overload: Excess,
+
+    /// Set memory aside for this many connections per loop at the start
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    preallocate: usize,
+
+    /// Memory for buffers at most, for instance 512M; more is refused [default: unlimited]
+    #[arg(long, value_name = "BYTES", value_parser = limits::bytes)]
+    max_buffer_memory: Option<usize>,
+
+    /// Poll without blocking for this long after the last event: trades CPU time for latency
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration::parse)]
+    busy_poll: Duration,
+
+    /// After SIGTERM or SIGINT, cut connections that are not done by then
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
+    pub(super) drain_timeout: Duration,
+}
+
+#[derive(clap::ValueEnum, Clone, Copy, Debug)]
+enum Accept {
+    Reuseport,
+    Hash,
+    HashPort,
+    RoundRobin,
+    Least,
+}
+
+#[derive(clap::ValueEnum, Clone, Copy, Debug)]
+enum Excess {
+    Pause,
+    Shed,
+}
+
+impl ListenArgs {
+    /// The plan these options make, for a protocol in which the client speaks first or not.
+    pub(super) fn plan(&self, eager: bool) -> Result<Plan, Failure> {
+        let addresses = self.addresses()?;
+        let mut plan = Plan::new([]);
+        plan.doors = addresses.into_iter().map(|address| Door { address, eager }).collect();
+        plan.lanes = self.workers.map_or(plan.lanes, usize::from);
+        if plan.lanes > 1024 {
+            return Err(Failure::Usage(format!(
+                "--workers {}: at most 1024, and rarely more than the number of cores",
+                plan.lanes
+            )));
+        }
+        if self.no_pin {
+            plan.cores.clear();
+        }
+        plan.accept = match self.accept {
+            Accept::Reuseport => AcceptMode::PerLane,
+            Accept::Hash => AcceptMode::Dispatch(Placement::Hash { by: HashBy::IpOnly }),
+            Accept::HashPort => AcceptMode::Dispatch(Placement::Hash { by: HashBy::IpAndPort }),
+            Accept::RoundRobin => AcceptMode::Dispatch(Placement::RoundRobin),
+            Accept::Least => AcceptMode::Dispatch(Placement::LeastConnections),
+        };
+        plan.backlog = self.backlog;
+        let wanted = self.max_connections.map(usize::from);
+        plan.connections = limits::connections(wanted, 65_536 * plan.lanes, plan.lanes)?;
+        plan.admission = AdmissionConfig {
+            accept_rate: self.accept_rate.map(|rate| Rate::per_second(rate, rate)),
+            overload: match self.overload {
+                Excess::Pause => Overload::Pause,
+                Excess::Shed => Overload::Shed,
+            },
+            ..AdmissionConfig::default()
+        };
+        plan.lane = LaneConfig::default();
+        plan.budget = self.max_buffer_memory.map_or_else(Budget::unlimited, Budget::new);
+        plan.preallocate = self.preallocate.min(plan.connections);
+        plan.busy_poll = Nanos::from(self.busy_poll);
+        Ok(plan)
+    }
+
+    fn addresses(&self) -> Result<Vec<Address>, Failure> {
+        let port = self.position.or(self.port).unwrap_or(8080);
+        if self.bind.is_empty() {
+            return Ok(vec![Address::Tcp(([0, 0, 0, 0], port).into())]);
+        }
+        self.bind.iter().map(|text| address(text, port)).collect()
+    }
+}
+
+/// Reads an address that may leave its port to the default.
+pub(super) fn address(text: &str, port: u16) -> Result<Address, Failure> {
+    let usage = |error: corelane_acceptor::AddressError| Failure::Usage(error.to_string());
+    if let Ok(ip) = text.trim_matches(['[', ']']).parse::<std::net::IpAddr>() {
+        return Ok(Address::Tcp((ip, port).into()));
+    }
+    if text.starts_with("unix:") || text.rsplit_once(':').is_some() {
+        return text.parse().map_err(usage);
+    }
+    format!("{text}:{port}").parse().map_err(usage)
+}
+
+/// Reads a file that an option names.
+pub(super) fn read_file(option: &str, path: &PathBuf) -> Result<Vec<u8>, Failure> {
+    use anyhow::Context;
+    let read = std::fs::read(path)
+        .with_context(|| format!("{option} {}: cannot be read", path.display()))?;
+    Ok(read)
+}

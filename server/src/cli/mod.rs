@@ -1,0 +1,84 @@
+//! The command line of the `corelane` program.
+//!
+//! Exit codes: 0 for an orderly end, 1 for a failure at run time, 2 for wrong usage.
+
+mod duration;
+mod fixed;
+mod limits;
+mod listen;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A high-performance server: one pinned loop per core.
+#[derive(Parser, Debug)]
+#[command(name = "corelane", version, about, propagate_version = true)]
+#[command(after_help = "Examples:\n  corelane fixed                      \
+    every request gets `Vrypt`, on port 8080\n  corelane fixed 3000 --body hello    \
+    another port and body\n  corelane fixed --help               all options")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Answer every request with one fixed response.
+    Fixed(fixed::Args),
+}
+
+/// Why a command ended without success.
+#[derive(Debug)]
+enum Failure {
+    /// The command line asks for something that cannot be.
+    Usage(String),
+    /// Something failed while running.
+    Run(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Failure {
+        Failure::Run(error)
+    }
+}
+
+/// Reads the command line and runs the command.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no failures; a broken pipe while printing them is none of ours.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    log_to_stderr();
+    let ended = match cli.command {
+        Command::Fixed(args) => fixed::run(args),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage(message)) => {
+            eprintln!("error: {message}\n\nFor more information, try '--help'.");
+            ExitCode::from(2)
+        }
+        Err(Failure::Run(error)) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn log_to_stderr() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        && std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(colour)
+        .with_writer(std::io::stderr)
+        .init();
+}

@@ -1,0 +1,182 @@
+//! Running a server until it is told to stop: signals, metrics, the admin listener.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use corelane_eventloop::Nanos;
+use corelane_http::{Http, HttpConfig, HttpCounters, HttpMetrics};
+use corelane_metrics::CounterId;
+use corelane_metrics::expose::statsd::{
+    Statsd, StatsdConfig, StatsdLine, StatsdReporter, StatsdValue,
+};
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use super::{Failure, duration, listen};
+use crate::apps::admin::{Admin, Subject};
+use crate::supervisor::{Plan, Server, Stopper, Supervisor};
+
+/// Options about what a running server reports.
+#[derive(clap::Args, Debug)]
+pub(super) struct ServiceArgs {
+    /// Where requests per second are reported by UDP, in StatsD's format; `off` for nowhere
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8125")]
+    statsd: String,
+
+    /// How the reported figure is called: NAME.rps
+    #[arg(long, value_name = "NAME", default_value = "corelane")]
+    statsd_name: String,
+
+    /// How often it is reported
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration::parse)]
+    statsd_interval: Duration,
+
+    /// DogStatsD tag, repeatable
+    #[arg(long, value_name = "KEY:VALUE", value_parser = tag)]
+    statsd_tag: Vec<(String, String)>,
+
+    /// Serve /health and /status there: a loopback address, or `unix:PATH`
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<String>,
+}
+
+/// Reads `key:value`.
+fn tag(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once(':').ok_or("expected a tag such as `env:production`")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+/// What stands ready before the server starts, so that a mistake in it prevents the start.
+pub(super) struct Service {
+    statsd: Option<Statsd>,
+    admin: Option<corelane_acceptor::Address>,
+}
+
+impl Service {
+    pub(super) fn prepare(args: &ServiceArgs) -> Result<Service, Failure> {
+        let statsd = match args.statsd.as_str() {
+            "off" => None,
+            target => {
+                let config = StatsdConfig {
+                    target: target.to_owned(),
+                    prefix: args.statsd_name.clone(),
+                    interval: args.statsd_interval,
+                    tags: args.statsd_tag.clone(),
+                };
+                Some(Statsd::new(&config).context("--statsd")?)
+            }
+        };
+        let admin = args.admin.as_deref().map(|text| listen::address(text, 9080)).transpose()?;
+        Ok(Service { statsd, admin })
+    }
+
+    /// Serves until a signal, then drains.
+    pub(super) fn run(
+        self,
+        server: Server,
+        requests: Option<CounterId>,
+        connections: usize,
+        drain: Duration,
+    ) -> Result<(), Failure> {
+        let stopping = Arc::new(AtomicBool::new(false));
+        obey_signals(server.stopper(), stopping.clone(), Nanos::from(drain))?;
+        let admin =
+            self.admin.map(|address| start_admin(address, &server, &stopping)).transpose()?;
+        let reporter = match (self.statsd, requests) {
+            (Some(statsd), Some(id)) => {
+                let rate = StatsdLine::new("rps", StatsdValue::Rate(id)).context("--statsd")?;
+                let registry = server.registry().clone();
+                Some(StatsdReporter::spawn(statsd, registry, vec![rate]).context("--statsd")?)
+            }
+            _ => None,
+        };
+        announce(&server, admin.as_ref(), connections);
+        let ended = server.join();
+        if let Some(reporter) = reporter {
+            reporter.stop();
+        }
+        if let Some(admin) = admin {
+            admin.stop(Nanos::from_millis(100));
+            let _ = admin.join();
+        }
+        ended.context("a loop ended")?;
+        Ok(())
+    }
+}
+
+/// The first signal stops the server, any further one cuts its connections.
+fn obey_signals(stopper: Stopper, stopping: Arc<AtomicBool>, drain: Nanos) -> anyhow::Result<()> {
+    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT])
+        .context("signal handlers cannot be installed")?;
+    let obey = move || {
+        for _signal in signals.forever() {
+            if stopping.swap(true, Ordering::Relaxed) {
+                eprintln!("corelane: cutting connections");
+                stopper.cut();
+            } else {
+                eprintln!("corelane: stopping; a second signal cuts connections");
+                stopper.stop(drain);
+            }
+        }
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(obey)?;
+    Ok(())
+}
+
+/// The admin pages have a lane and metrics of their own: what they cost and count is not the
+/// server's.
+fn start_admin(
+    address: corelane_acceptor::Address,
+    server: &Server,
+    stopping: &Arc<AtomicBool>,
+) -> Result<Server, Failure> {
+    if let Some(address) = address.tcp()
+        && !address.ip().is_loopback()
+    {
+        return Err(Failure::Usage(format!(
+            "--admin {address}: only loopback addresses and Unix sockets, since the pages are open \
+             to whoever reaches them; use 127.0.0.1:{}",
+            address.port()
+        )));
+    }
+    let subject = Subject {
+        registry: server.registry().clone(),
+        addresses: server.addresses().to_vec(),
+        lanes: server.lanes(),
+        open: server.open().clone(),
+        restarts: server.restarts().clone(),
+        stopping: stopping.clone(),
+        started: Instant::now(),
+    };
+    let mut plan = Plan::new([address]);
+    plan.name = "admin".into();
+    plan.lanes = 1;
+    plan.cores.clear();
+    plan.connections = 256;
+    let mut supervisor = Supervisor::new(plan);
+    let metrics = HttpMetrics::declare(supervisor.metrics());
+    let admin = supervisor.start(move |_lane, shard| {
+        let counters = HttpCounters::new(metrics.clone(), shard);
+        Http::new(Admin::new(subject.clone()), HttpConfig::default(), counters)
+    });
+    admin.map_err(|error| Failure::Run(anyhow::Error::from(error).context("--admin")))
+}
+
+/// Says what runs, where, and within which limits.
+fn announce(server: &Server, admin: Option<&Server>, connections: usize) {
+    let mut out = std::io::stdout().lock();
+    // Whoever closed the output does not want to hear it.
+    for address in server.addresses() {
+        let scheme = if address.tcp().is_some() { "http://" } else { "" };
+        let _ = writeln!(out, "listening on {scheme}{address}");
+    }
+    for address in admin.iter().flat_map(|admin| admin.addresses()) {
+        let _ = writeln!(out, "admin on {address}: /health, /status");
+    }
+    let loops = server.lanes();
+    let s = if loops == 1 { "" } else { "s" };
+    let _ = writeln!(out, "{loops} loop{s}, at most {connections} connections");
+    let _ = out.flush();
+}

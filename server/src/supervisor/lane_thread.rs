@@ -1,0 +1,127 @@
+//! One lane's thread: makes the lane, turns it, and makes it again if it dies.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use corelane_acceptor::{Admission, Listener, Open, Targets};
+use corelane_eventloop::{
+    self as eventloop, Admit, Driver, Lane, LaneId, ListenOptions, ListenerId, Mio, Post, Protocol,
+    affinity,
+};
+use corelane_mempool::{Pool, PoolConfig};
+use corelane_metrics::{Registry, Shard};
+
+use super::admit::{HandedOver, LaneAdmission};
+use super::lane_metrics::{LaneMetrics, Publisher};
+use super::plan::{AcceptMode, Plan};
+
+pub(super) type Make<P> = dyn Fn(LaneId, Rc<Shard>) -> P + Send + Sync;
+
+/// A lane that dies within this time of its start is not restarted at once.
+const SHORT_LIFE: Duration = Duration::from_secs(1);
+
+/// A listener that stays open here while the lane that accepts from it is restarted.
+pub(super) struct LaneDoor {
+    pub(super) listener: Listener,
+    pub(super) id: ListenerId,
+    pub(super) eager: bool,
+}
+
+pub(super) struct LaneThread<P: Protocol> {
+    pub(super) core: Option<usize>,
+    pub(super) plan: Plan,
+    pub(super) doors: Vec<LaneDoor>,
+    pub(super) make: Arc<Make<P>>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) metrics: LaneMetrics,
+    pub(super) open: Arc<Open>,
+    pub(super) targets: Arc<Targets>,
+    pub(super) restarts: Arc<AtomicU64>,
+}
+
+impl<P: Protocol> LaneThread<P> {
+    pub(super) fn run(self, mut post: Post<P::Mail>) -> io::Result<()> {
+        let id = post.lane();
+        if let Some(core) = self.core
+            && let Err(error) = affinity::pin(core)
+        {
+            tracing::warn!(lane = id, core, %error, "not pinned: the lane runs on any core");
+        }
+        loop {
+            let begun = Instant::now();
+            let shard = Rc::new(self.registry.shard(id.into()).map_err(io::Error::other)?);
+            let mut driver = self.driver()?;
+            let mut lane = self.lane(post, shard.clone());
+            // The lane survives a panic of its engine just long enough to give back its post.
+            match catch_unwind(AssertUnwindSafe(|| self.turn(&mut driver, &mut lane, &shard))) {
+                Ok(ended) => return ended,
+                Err(_) => post = lane.into_post(),
+            }
+            self.metrics.restarted(&shard);
+            self.restarts.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(lane = id, "the lane died: its connections are lost, it is restarted");
+            if begun.elapsed() < SHORT_LIFE {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        }
+    }
+
+    fn turn(&self, driver: &mut Mio, lane: &mut Lane<P>, shard: &Shard) -> io::Result<()> {
+        let mut publisher = Publisher::new(self.metrics.clone());
+        while !lane.is_finished() {
+            driver.turn(lane, None)?;
+            publisher.publish(shard, lane.stats(), lane.len(), lane.pool().stats());
+        }
+        Ok(())
+    }
+
+    fn driver(&self) -> io::Result<Mio> {
+        let mut driver = Mio::new()?.with_busy_poll(self.plan.busy_poll);
+        for door in &self.doors {
+            let options = ListenOptions { eager: door.eager };
+            let listener = match door.listener.try_clone()? {
+                Listener::Tcp(listener) => eventloop::Listener::Tcp(listener),
+                Listener::Unix(listener) => eventloop::Listener::Unix(listener),
+            };
+            driver.listen(listener, door.id, options)?;
+        }
+        Ok(driver)
+    }
+
+    fn lane(&self, post: Post<P::Mail>, shard: Rc<Shard>) -> Lane<P> {
+        let id = post.lane();
+        let config = PoolConfig { budget: self.plan.budget.clone(), ..PoolConfig::default() };
+        let smallest = config.class_min;
+        let mut pool = Pool::new(config);
+        if self.plan.preallocate > 0
+            && let Err(refused) = pool.preallocate(smallest, self.plan.preallocate)
+        {
+            tracing::warn!(lane = id, %refused, "preallocated less than asked for");
+        }
+        let admit: Box<dyn Admit + Send> = match self.plan.accept {
+            AcceptMode::PerLane => {
+                let mut config = self.plan.admission.clone();
+                let lanes = self.plan.lanes.try_into().ok().and_then(std::num::NonZeroU32::new);
+                if let (Some(rate), Some(lanes)) = (config.accept_rate, lanes) {
+                    config.accept_rate = Some(rate.share(lanes));
+                }
+                Box::new(LaneAdmission(Admission::new(config, self.open.clone())))
+            }
+            AcceptMode::Dispatch(_) => Box::new(HandedOver {
+                open: self.open.clone(),
+                targets: self.targets.clone(),
+                lane: id.into(),
+            }),
+        };
+        let mut config = self.plan.lane.clone();
+        config.seed ^= self.plan.seed[0];
+        let mut lane =
+            Lane::new((self.make)(id, shard), config, post).with_pool(pool).with_admit(admit);
+        lane.reserve(self.plan.preallocate);
+        lane
+    }
+}

@@ -1,0 +1,324 @@
+//! Threads: one lane each, pinned, restarted if it dies, stopped together.
+//!
+//! ```
+//! use corelane::supervisor::{Plan, Supervisor};
+//! use corelane_eventloop::{Closed, Event, Flow, Io, Nanos, Protocol};
+//! use std::io::{Read, Write};
+//!
+//! struct Echo;
+//! impl Protocol for Echo {
+//!     type Conn = ();
+//!     type Mail = ();
+//!     fn open(&mut self, _: &mut Io<'_, ()>) -> Option<()> {
+//!         Some(())
+//!     }
+//!     fn step(&mut self, _: &mut (), event: Event<()>, io: &mut Io<'_, ()>) -> Flow {
+//!         let input = io.input();
+//!         io.out().put(input);
+//!         io.consume(input.len());
+//!         if matches!(event, Event::Eof | Event::Stopping) { Flow::Finish } else { Flow::Read }
+//!     }
+//!     fn close(&mut self, _: (), _: Closed, _: &mut Io<'_, ()>) {}
+//! }
+//!
+//! let plan = Plan { lanes: 2, ..Plan::new(["127.0.0.1:0".parse()?]) };
+//! let server = Supervisor::new(plan).start(|_lane, _shard| Echo)?;
+//! let address = server.addresses()[0].tcp().unwrap();
+//! let mut client = std::net::TcpStream::connect(address)?;
+//! client.write_all(b"hello")?;
+//! let mut answer = [0; 5];
+//! client.read_exact(&mut answer)?;
+//! assert_eq!(&answer, b"hello");
+//! drop(client);
+//! server.stop(Nanos::from_secs(1));
+//! server.join()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod admit;
+mod lane_metrics;
+mod lane_thread;
+mod plan;
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use corelane_acceptor::{
+    Accepted, Address, Admission, Dispatcher, ListenConfig, ListenError, Listener, Open, Placer,
+    SocketFile, Stream, Targets,
+};
+use corelane_eventloop::{Full, LaneHandle, LaneId, ListenerId, Nanos, Post, Protocol, Socket};
+use corelane_metrics::{Registry, RegistryBuilder, Shard};
+
+pub use self::lane_metrics::LaneMetrics;
+pub use self::plan::{AcceptMode, Door, Plan};
+
+use self::lane_thread::LaneThread;
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// A thread, a socket or the signal of one cannot be had.
+    #[error(
+        "cannot start the server's threads: {0}; check the limits of processes and descriptors"
+    )]
+    System(#[from] io::Error),
+    /// Metrics were declared wrongly.
+    #[error("metrics: {0}")]
+    Metrics(String),
+}
+
+/// A server about to start: a plan, and the metrics it will count into.
+pub struct Supervisor {
+    plan: Plan,
+    builder: RegistryBuilder,
+    metrics: LaneMetrics,
+}
+
+impl Supervisor {
+    /// A server that follows this plan.
+    pub fn new(plan: Plan) -> Supervisor {
+        let mut builder = Registry::builder();
+        let metrics = LaneMetrics::declare(&mut builder);
+        Supervisor { plan, builder, metrics }
+    }
+
+    /// Where the protocol declares metrics of its own, before the start.
+    pub fn metrics(&mut self) -> &mut RegistryBuilder {
+        &mut self.builder
+    }
+
+    /// Binds every address, then starts a lane per thread. `make` makes the protocol engine of a
+    /// lane, within the lane's thread; it is called again for a lane that is restarted.
+    ///
+    /// # Errors
+    /// If an address cannot be bound or a thread cannot be started. Nothing runs then.
+    pub fn start<P, F>(self, make: F) -> Result<Server, StartError>
+    where
+        P: Protocol + 'static,
+        F: Fn(LaneId, Rc<Shard>) -> P + Send + Sync + 'static,
+    {
+        let Supervisor { plan, builder, metrics } = self;
+        let registry =
+            Arc::new(builder.build().map_err(|error| StartError::Metrics(error.to_string()))?);
+        let mut doors = Doors::open(&plan)?;
+        let posts = Post::<P::Mail>::mesh(plan.lanes, plan.mail);
+        let handles: Vec<LaneHandle> = posts.iter().map(Post::handle).collect();
+        let make: Arc<lane_thread::Make<P>> = Arc::new(make);
+        let open = Arc::new(Open::new(plan.connections));
+        let targets = Arc::new(Targets::new(plan.lanes));
+        let restarts = Arc::new(AtomicU64::new(0));
+        let mut server = Server {
+            addresses: doors.addresses.clone(),
+            registry: registry.clone(),
+            stopper: Stopper { lanes: handles.into(), accepting_ends: Arc::default() },
+            threads: Vec::new(),
+            dispatcher: None,
+            restarts: restarts.clone(),
+            open: open.clone(),
+            _socket_files: std::mem::take(&mut doors.socket_files),
+        };
+        if let AcceptMode::Dispatch(placement) = plan.accept {
+            let placer = Placer::new(placement, plan.lanes, plan.seed);
+            let admission = Admission::new(plan.admission.clone(), open.clone());
+            server.dispatch(std::mem::take(&mut doors.shared), placer, admission, &targets)?;
+        }
+        for (index, post) in posts.into_iter().enumerate() {
+            let thread = LaneThread {
+                core: plan.cores.get(index % plan.cores.len().max(1)).copied(),
+                plan: plan.clone(),
+                doors: doors.of_lane(index)?,
+                make: make.clone(),
+                registry: registry.clone(),
+                metrics: metrics.clone(),
+                open: open.clone(),
+                targets: targets.clone(),
+                restarts: restarts.clone(),
+            };
+            let name = format!("{}-{index}", plan.name);
+            server.threads.push(thread::Builder::new().name(name).spawn(|| thread.run(post))?);
+        }
+        Ok(server)
+    }
+}
+
+/// The listeners of a plan, by lane or shared.
+struct Doors {
+    addresses: Vec<Address>,
+    /// Listeners that one dispatcher accepts from, each with the number of its door.
+    shared: Vec<Listener>,
+    /// Listeners of each lane.
+    lanes: Vec<Vec<lane_thread::LaneDoor>>,
+    socket_files: Vec<SocketFile>,
+}
+
+impl Doors {
+    fn open(plan: &Plan) -> Result<Doors, StartError> {
+        let mut doors = Doors {
+            addresses: Vec::new(),
+            shared: Vec::new(),
+            lanes: (0..plan.lanes).map(|_| Vec::new()).collect(),
+            socket_files: Vec::new(),
+        };
+        let config = ListenConfig { backlog: plan.backlog, ..ListenConfig::default() };
+        for (id, door) in plan.doors.iter().enumerate() {
+            let per_lane = plan.accept == AcceptMode::PerLane;
+            let count = if per_lane { plan.lanes } else { 1 };
+            let group = corelane_acceptor::bind_group(&door.address, count, &config)?;
+            if let Some(first) = group.first() {
+                doors.addresses.push(first.local_address()?);
+                doors.socket_files.extend(SocketFile::of(first)?);
+            }
+            if !per_lane {
+                doors.shared.extend(group);
+                continue;
+            }
+            for (lane, listener) in doors.lanes.iter_mut().zip(group) {
+                let id = id as ListenerId;
+                lane.push(lane_thread::LaneDoor { listener, id, eager: door.eager });
+            }
+        }
+        Ok(doors)
+    }
+
+    fn of_lane(&mut self, lane: usize) -> io::Result<Vec<lane_thread::LaneDoor>> {
+        Ok(self.lanes.get_mut(lane).map(std::mem::take).unwrap_or_default())
+    }
+}
+
+/// Stops a server, from any thread.
+#[derive(Clone)]
+pub struct Stopper {
+    lanes: Arc<[LaneHandle]>,
+    accepting_ends: Arc<AtomicBool>,
+}
+
+impl Stopper {
+    /// Stops accepting; idle connections end at once, others when they are done, and what is left
+    /// after `drain` is cut. Returns at once.
+    pub fn stop(&self, drain: Nanos) {
+        self.accepting_ends.store(true, Ordering::Release);
+        for lane in &*self.lanes {
+            if !lane.stop(drain) {
+                tracing::warn!(lane = lane.lane(), "not stopped: its control queue is full");
+            }
+        }
+    }
+
+    /// Cuts every connection. Returns at once.
+    pub fn cut(&self) {
+        for lane in &*self.lanes {
+            lane.cut();
+        }
+    }
+}
+
+/// A running server. Dropping it does not stop its threads: call [`Server::stop`], then
+/// [`Server::join`].
+pub struct Server {
+    addresses: Vec<Address>,
+    registry: Arc<Registry>,
+    stopper: Stopper,
+    threads: Vec<JoinHandle<io::Result<()>>>,
+    dispatcher: Option<JoinHandle<()>>,
+    restarts: Arc<AtomicU64>,
+    open: Arc<Open>,
+    _socket_files: Vec<SocketFile>,
+}
+
+impl Server {
+    /// What it listens on, with the ports that the system chose.
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// The metrics of its lanes.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// How many lanes run.
+    pub fn lanes(&self) -> usize {
+        self.stopper.lanes.len()
+    }
+
+    /// How many times a lane died and was restarted.
+    pub fn restarts(&self) -> &Arc<AtomicU64> {
+        &self.restarts
+    }
+
+    /// The connections that are open, and how many may be.
+    pub fn open(&self) -> &Arc<Open> {
+        &self.open
+    }
+
+    /// Stops the server from elsewhere, while this thread waits in [`Server::join`].
+    pub fn stopper(&self) -> Stopper {
+        self.stopper.clone()
+    }
+
+    /// As [`Stopper::stop`].
+    pub fn stop(&self, drain: Nanos) {
+        self.stopper.stop(drain);
+    }
+
+    /// Waits until every lane has ended.
+    ///
+    /// # Errors
+    /// The first error that ended a lane.
+    pub fn join(mut self) -> io::Result<()> {
+        let mut result = Ok(());
+        for thread in self.threads.drain(..) {
+            let ended = thread.join().unwrap_or_else(|_| Err(io::Error::other("a lane panicked")));
+            result = result.and(ended);
+        }
+        self.stopper.accepting_ends.store(true, Ordering::Release);
+        if let Some(dispatcher) = self.dispatcher.take() {
+            let _ = dispatcher.join();
+        }
+        result
+    }
+
+    /// Starts the one thread that accepts for all lanes.
+    fn dispatch(
+        &mut self,
+        listeners: Vec<Listener>,
+        placer: Placer,
+        admission: Admission,
+        targets: &Arc<Targets>,
+    ) -> io::Result<()> {
+        let handles = self.stopper.lanes.clone();
+        let stop = self.stopper.accepting_ends.clone();
+        let deliver = move |target: usize, accepted: Accepted| {
+            let Accepted { stream, peer, listener } = accepted;
+            let socket = match stream {
+                Stream::Tcp(stream) => Socket::Tcp(stream),
+                Stream::Unix(stream) => Socket::Unix(stream),
+            };
+            handles[target].adopt(socket, listener as ListenerId).map_err(|Full(socket)| {
+                let stream = match socket {
+                    Socket::Tcp(stream) => Stream::Tcp(stream),
+                    Socket::Unix(stream) => Stream::Unix(stream),
+                };
+                Accepted { stream, peer, listener }
+            })
+        };
+        let mut dispatcher =
+            Dispatcher::new(listeners, placer, admission, targets.clone(), deliver);
+        let thread = thread::Builder::new().name("acceptor".into()).spawn(move || {
+            let start = Instant::now();
+            if let Err(error) = dispatcher.run(&stop, || start.elapsed().as_nanos() as u64) {
+                tracing::error!(%error, "the acceptor has ended: no new connections");
+            }
+        })?;
+        self.dispatcher = Some(thread);
+        Ok(())
+    }
+}

@@ -1,0 +1,93 @@
+//! What a server is to be.
+
+use std::sync::Arc;
+
+use corelane_acceptor::{Address, AdmissionConfig, Placement};
+use corelane_eventloop::{LaneConfig, Nanos, affinity};
+use corelane_mempool::Budget;
+
+/// How connections come to lanes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AcceptMode {
+    /// Each lane accepts for itself, on a listener of its own of the same address (`SO_REUSEPORT`).
+    PerLane,
+    /// One thread accepts for all, and places each connection.
+    Dispatch(Placement),
+}
+
+/// One address to listen on.
+#[derive(Clone, Debug)]
+pub struct Door {
+    /// Where.
+    pub address: Address,
+    /// The client speaks first: receive at once after accepting.
+    pub eager: bool,
+}
+
+/// What a server is to be. [`Plan::new`] gives defaults for everything but the addresses.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What its threads are called, with the lane's number behind it.
+    pub name: String,
+    /// Where it listens; the position is the listener's id for the protocol.
+    pub doors: Vec<Door>,
+    /// How many lanes. Default: one per available core.
+    pub lanes: usize,
+    /// The cores that lanes are pinned to, in turn; empty pins none. Default: the available ones.
+    pub cores: Vec<usize>,
+    /// How connections come to lanes. Default: each lane accepts for itself.
+    pub accept: AcceptMode,
+    /// Connections of the whole process at most. Default 65,536 per lane.
+    pub connections: usize,
+    /// Further policy on accepting.
+    pub admission: AdmissionConfig,
+    /// The length of the queue of connections not yet accepted; the system may set a lower one.
+    /// Default 4,096.
+    pub backlog: u32,
+    /// The limits of each lane.
+    pub lane: LaneConfig,
+    /// What the buffers of all lanes count against. Default: unlimited.
+    pub budget: Arc<Budget>,
+    /// Connections per lane that memory is set aside for at the start. Default 0.
+    pub preallocate: usize,
+    /// How long a lane polls without blocking before it blocks. Default: not at all.
+    pub busy_poll: Nanos,
+    /// Pieces of mail between each two lanes. Default 1,024.
+    pub mail: usize,
+    /// Keys the hash that places connections, so that peers cannot choose their lane.
+    pub seed: [u64; 2],
+}
+
+impl Plan {
+    /// A plan for these addresses.
+    pub fn new(addresses: impl IntoIterator<Item = Address>) -> Plan {
+        let cores = affinity::available();
+        let lanes = match cores.len() {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            known => known.min(std::thread::available_parallelism().map_or(known, usize::from)),
+        };
+        Plan {
+            name: "lane".into(),
+            doors: addresses.into_iter().map(|address| Door { address, eager: false }).collect(),
+            lanes,
+            cores,
+            accept: AcceptMode::PerLane,
+            connections: 65_536 * lanes,
+            admission: AdmissionConfig::default(),
+            backlog: 4096,
+            lane: LaneConfig::default(),
+            budget: Budget::unlimited(),
+            preallocate: 0,
+            busy_poll: Nanos::ZERO,
+            mail: 1024,
+            seed: entropy(),
+        }
+    }
+}
+
+/// Unpredictable numbers from the standard library's own source of hash keys.
+fn entropy() -> [u64; 2] {
+    use std::hash::{BuildHasher, RandomState};
+    let state = RandomState::new();
+    [state.hash_one(0), state.hash_one(1)]
+}
