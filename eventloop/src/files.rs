@@ -92,7 +92,7 @@ pub trait Files {
     /// Looks at a name without opening it.
     fn stat(&mut self, root: RootId, path: &Path) -> io::Result<Meta>;
 
-    /// The names in a directory, sorted, at most `limit` of them.
+    /// The names in a directory, sorted: the first `limit` of them.
     fn list(&mut self, root: RootId, path: &Path, limit: usize) -> io::Result<Vec<String>>;
 
     /// Reads from `offset` into `into`; returns how many bytes, 0 at the end of the file.

@@ -1,5 +1,6 @@
 //! Files of the operating system, beneath roots.
 
+use std::collections::BinaryHeap;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -42,18 +43,20 @@ impl OsFiles {
         let root = self.roots.get(usize::from(root)).ok_or(io::ErrorKind::NotFound)?;
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-        // NONBLOCK: opening a named pipe must not wait for its other end.
-        let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
-        openat2(root, path, flags, Mode::empty(), resolve).map_err(|error| match error {
-            rustix::io::Errno::XDEV => io::ErrorKind::PermissionDenied.into(),
-            other => other.into(),
+        openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve).map_err(|error| {
+            match error {
+                rustix::io::Errno::XDEV => io::ErrorKind::PermissionDenied.into(),
+                other => other.into(),
+            }
         })
     }
 }
 
 impl Files for OsFiles {
     fn open(&mut self, root: RootId, path: &Path) -> io::Result<(File, Meta)> {
-        let file = self.beneath(root, path, OFlags::RDONLY)?;
+        // NONBLOCK: opening a named pipe must not wait for its other end.
+        let flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK;
+        let file = self.beneath(root, path, flags)?;
         let meta = meta(&fstat(&file)?);
         match meta.kind {
             FileKind::Regular => Ok((File::from_os(fs::File::from(file)), meta)),
@@ -69,19 +72,21 @@ impl Files for OsFiles {
 
     fn list(&mut self, root: RootId, path: &Path, limit: usize) -> io::Result<Vec<String>> {
         let directory = self.beneath(root, path, OFlags::RDONLY | OFlags::DIRECTORY)?;
-        let mut names = Vec::new();
+        // The largest name on top: it gives way once there are too many.
+        let mut names = BinaryHeap::new();
         for entry in rustix::fs::Dir::read_from(&directory)? {
             let entry = entry?;
             if let Ok(name) = entry.file_name().to_str()
                 && name != "."
                 && name != ".."
-                && names.len() < limit
             {
                 names.push(name.to_owned());
+                if names.len() > limit {
+                    names.pop();
+                }
             }
         }
-        names.sort_unstable();
-        Ok(names)
+        Ok(names.into_sorted_vec())
     }
 
     fn read(&mut self, file: &File, offset: u64, into: &mut [u8]) -> io::Result<usize> {
