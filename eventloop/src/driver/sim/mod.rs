@@ -292,10 +292,19 @@ impl MemFiles {
         self.files.insert((root, path.into()), contents);
     }
 
-    fn checked(path: &Path) -> io::Result<()> {
+    /// The path without `.` and `..`, or a refusal if it leaves its root.
+    fn resolved(path: &Path) -> io::Result<PathBuf> {
         use std::path::Component;
-        let plain = path.components().all(|part| matches!(part, Component::Normal(_)));
-        if plain { Ok(()) } else { Err(ErrorKind::PermissionDenied.into()) }
+        let mut resolved = PathBuf::new();
+        for part in path.components() {
+            match part {
+                Component::Normal(name) => resolved.push(name),
+                Component::CurDir => {}
+                Component::ParentDir if resolved.pop() => {}
+                _ => return Err(ErrorKind::PermissionDenied.into()),
+            }
+        }
+        Ok(resolved)
     }
 
     fn beneath(&self, root: RootId, path: &Path) -> impl Iterator<Item = &Path> {
@@ -310,32 +319,34 @@ impl MemFiles {
 impl Files for MemFiles {
     fn open(&mut self, root: RootId, path: &Path) -> io::Result<(File, Meta)> {
         let meta = self.stat(root, path)?;
-        match self.files.get(&(root, path.to_owned())) {
+        match self.files.get(&(root, MemFiles::resolved(path)?)) {
             Some(contents) => Ok((File::from_memory(contents.clone()), meta)),
             None => Err(ErrorKind::IsADirectory.into()),
         }
     }
 
     fn stat(&mut self, root: RootId, path: &Path) -> io::Result<Meta> {
-        MemFiles::checked(path)?;
-        let (len, kind) = match self.files.get(&(root, path.to_owned())) {
+        let path = MemFiles::resolved(path)?;
+        let (len, kind) = match self.files.get(&(root, path.clone())) {
             Some(contents) => (contents.len() as u64, FileKind::Regular),
-            None if self.beneath(root, path).next().is_some() => (0, FileKind::Directory),
+            None if self.beneath(root, &path).next().is_some() => (0, FileKind::Directory),
             None => return Err(ErrorKind::NotFound.into()),
         };
         Ok(Meta { len, modified: Nanos::ZERO, kind })
     }
 
     fn list(&mut self, root: RootId, path: &Path, limit: usize) -> io::Result<Vec<String>> {
-        MemFiles::checked(path)?;
+        if self.stat(root, path)?.kind != FileKind::Directory {
+            return Err(ErrorKind::NotADirectory.into());
+        }
         let mut names: Vec<String> = self
-            .beneath(root, path)
+            .beneath(root, &MemFiles::resolved(path)?)
             .filter_map(|rest| rest.components().next())
             .map(|name| name.as_os_str().to_string_lossy().into_owned())
             .collect();
         names.dedup();
         names.truncate(limit);
-        if names.is_empty() { Err(ErrorKind::NotFound.into()) } else { Ok(names) }
+        Ok(names)
     }
 
     fn read(&mut self, file: &File, offset: u64, into: &mut [u8]) -> io::Result<usize> {
