@@ -204,7 +204,8 @@ impl<M> Turn<'_, M> {
         self.services.gates_open
     }
 
-    /// Asks for a turn at that time at the latest, even if nothing else happens.
+    /// Asks for a turn at that time at the latest, even if nothing else happens. Of several requests
+    /// the earliest counts, and is kept until its time has come.
     pub fn wake_at(&mut self, at: Nanos) {
         self.services.wake_at = self.services.wake_at.min(at);
     }

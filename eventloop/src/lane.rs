@@ -194,7 +194,7 @@ impl<P: Protocol> Lane<P> {
             self.services.stats.connected += 1;
         }
         self.step(key, Event::Opened, &[]);
-        if self.services.stopping {
+        if self.services.stopping && self.phase(key) == Some(Phase::Open) {
             self.step(key, Event::Stopping, &[]);
         }
     }
@@ -332,7 +332,9 @@ impl<P: Protocol> Lane<P> {
     /// The protocol's own stage of the turn.
     pub(crate) fn run_turn(&mut self) {
         self.services.stats.turns += 1;
-        self.services.wake_at = Nanos::MAX;
+        if self.services.now >= self.services.wake_at {
+            self.services.wake_at = Nanos::MAX;
+        }
         self.protocol.turn(&mut Turn { services: &mut self.services });
         if std::mem::take(&mut self.services.gates_moved) {
             for key in std::mem::take(&mut self.services.gated) {
@@ -453,7 +455,9 @@ impl<P: Protocol> Lane<P> {
     #[inline]
     pub(crate) fn after_flush(&mut self, key: Key) {
         let Some(link) = self.links.get_mut(key) else { return };
-        if link.out.has_mark()
+        let whole = !matches!(link.state.phase, Phase::Closing(why) if why != Closed::Finished);
+        if whole
+            && link.out.has_mark()
             && let Some(mark) = link.out.reached()
         {
             self.step(key, Event::Sent(mark), &[]);
@@ -555,7 +559,8 @@ fn settle<M>(
     consumed: bool,
     left: bool,
 ) -> bool {
-    if !out.is_empty() {
+    // A mark behind which everything has left is reported by the flush, too.
+    if !out.is_empty() || out.has_mark() {
         make_dirty(state, services, key);
     }
     if let Some(why) = out.broken() {

@@ -91,6 +91,7 @@ pub enum Event<M> {
     /// Output had exceeded the high watermark and has fallen to the low one.
     Drained,
     /// Every byte up to this mark has been handed to the kernel (so have those of all earlier marks).
+    /// May still come after [`Flow::Finish`] or [`Flow::Linger`]; the flow returned then is ignored.
     Sent(Mark),
     /// The lane is asked to stop: finish what is in flight. Comes once per connection.
     Stopping,
