@@ -1,0 +1,51 @@
+//! One scenario suite for every driver: each scenario runs on real sockets and on the simulated
+//! network, and what clients receive and protocols see must be the same.
+
+#[path = "drivers/commands.rs"]
+mod commands;
+#[path = "drivers/flip.rs"]
+mod flip;
+#[path = "drivers/kit.rs"]
+mod kit;
+#[path = "drivers/rig.rs"]
+mod rig;
+#[path = "drivers/stage.rs"]
+mod stage;
+
+/// Makes a test of each scenario.
+macro_rules! scenarios {
+    ($module:ident: $($name:ident),* $(,)?) => { $(
+        #[test]
+        fn $name() {
+            let simulated = $module::$name::<rig::SimRig>();
+            let real = $module::$name::<rig::MioRig>();
+            assert!(simulated == real, "simulated: {simulated:#?}\nreal: {real:#?}");
+        }
+    )* };
+}
+
+scenarios! { commands:
+    everything_in_one_send,
+    everything_byte_by_byte,
+    everything_eagerly,
+    everything_hosted,
+    pause_and_resume,
+    yield_and_come_back,
+    timers_in_order,
+    linger_keeps_an_early_answer,
+    linger_is_bounded,
+    gates_hold_back,
+    files_are_read_and_sent,
+    a_truncated_file,
+    outbound_connections,
+    a_panic_is_contained,
+    watermarks_bound_output,
+    half_close,
+    close_reasons,
+    flushing_times_out,
+    out_of_memory,
+    mail_between_lanes,
+    a_megabyte_of_lines,
+    a_flood_starves_nobody,
+    idle_connections_hold_no_memory,
+}
