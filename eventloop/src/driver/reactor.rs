@@ -367,9 +367,12 @@ impl<N: Net> Reactor<N> {
         if lane.phase(key) != Some(Phase::Connecting) {
             return lane.writable(key);
         }
-        let Some(socket) = &mut self.slots[key.index()].socket else { return };
+        let slot = &mut self.slots[key.index()];
+        let Some(socket) = &mut slot.socket else { return };
         match self.net.connect_result(socket) {
             Ok(()) => lane.opened(key),
+            // Readiness may be reported where there is none.
+            Err(error) if error.kind() == ErrorKind::NotConnected => slot.writable = false,
             Err(error) => lane.fail(key, Closed::ConnectFailed(error.kind())),
         }
     }
