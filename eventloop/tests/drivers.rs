@@ -11,6 +11,8 @@ mod kit;
 mod rig;
 #[path = "drivers/stage.rs"]
 mod stage;
+#[path = "drivers/sweep.rs"]
+mod sweep;
 
 /// Makes a test of each scenario.
 macro_rules! scenarios {

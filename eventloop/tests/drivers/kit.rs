@@ -174,6 +174,11 @@ fn event_opened(conn: &KitConn, io: &Io<'_, Letter>) -> bool {
 }
 
 impl Kit {
+    /// One that can dial these addresses.
+    pub(crate) fn dialing(targets: Vec<SocketAddr>) -> Kit {
+        Kit { targets, ..Kit::default() }
+    }
+
     /// An outbound connection: asks, and takes the answer home.
     fn run_errand(&mut self, conn: &mut KitConn, first: bool, io: &mut Io<'_, Letter>) -> Flow {
         let Some((from, text)) = &conn.errand else { return Flow::Read };
