@@ -119,9 +119,21 @@ impl<P: Protocol> Lane<P> {
         &mut self.protocol
     }
 
-    /// Ends the lane and gives back its end of the mail system, for a successor.
-    pub fn into_post(self) -> Post<P::Mail> {
+    /// Ends the lane and gives back its end of the mail system, for a successor. Meant for a lane
+    /// whose engine panicked: connections are dropped without [`Protocol::close`], only their places
+    /// are released.
+    pub fn into_post(mut self) -> Post<P::Mail> {
+        for (_, link) in self.links.iter() {
+            if matches!(link.state.origin, Origin::Accepted(_)) {
+                self.admit.release();
+            }
+        }
         self.services.post
+    }
+
+    /// Makes room for `connections` of them, so that taking them in does not allocate.
+    pub fn reserve(&mut self, connections: usize) {
+        self.links.reserve(connections);
     }
 
     /// When the lane has something to do without being told: now, at a time, or never.

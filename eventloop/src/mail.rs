@@ -10,7 +10,7 @@ use std::net::TcpStream;
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam::queue::ArrayQueue;
 use rtrb::{Consumer, Producer, RingBuffer};
@@ -30,13 +30,16 @@ pub struct Full<T>(pub T);
 #[derive(Default)]
 pub(crate) struct Doorbell {
     asleep: AtomicBool,
-    bell: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    /// Locked only to ring, which happens at most once per sleep, and when a driver takes over.
+    bell: Mutex<Option<Bell>>,
 }
 
+type Bell = Box<dyn Fn() + Send + Sync>;
+
 impl Doorbell {
-    /// The driver supplies the wake; a lane has one driver for life.
-    pub(crate) fn install(&self, bell: Box<dyn Fn() + Send + Sync>) -> bool {
-        self.bell.set(bell).is_ok()
+    /// The driver supplies the wake. A lane's successor, with a driver of its own, replaces it.
+    pub(crate) fn install(&self, bell: Bell) {
+        *self.bell.lock().unwrap_or_else(PoisonError::into_inner) = Some(bell);
     }
 
     /// The lane is about to block. Everything put into its queues before a ring that found it awake
@@ -56,7 +59,7 @@ impl Doorbell {
         if !self.asleep.load(Ordering::Relaxed) || !self.asleep.swap(false, Ordering::Relaxed) {
             return false;
         }
-        if let Some(bell) = self.bell.get() {
+        if let Some(bell) = &*self.bell.lock().unwrap_or_else(PoisonError::into_inner) {
             bell();
         }
         true
