@@ -98,3 +98,24 @@ pub trait Files {
     /// Reads from `offset` into `into`; returns how many bytes, 0 at the end of the file.
     fn read(&mut self, file: &File, offset: u64, into: &mut [u8]) -> io::Result<usize>;
 }
+
+/// Stands in where no files were given.
+pub(crate) struct NoFiles;
+
+impl Files for NoFiles {
+    fn open(&mut self, _root: RootId, _path: &Path) -> io::Result<(File, Meta)> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn stat(&mut self, _root: RootId, _path: &Path) -> io::Result<Meta> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn list(&mut self, _root: RootId, _path: &Path, _limit: usize) -> io::Result<Vec<String>> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn read(&mut self, _file: &File, _offset: u64, _into: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+}

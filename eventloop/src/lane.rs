@@ -1,25 +1,24 @@
 //! A lane: one protocol engine and its connections, on one core.
 //!
-//! The lane decides what is stepped, when, and what a [`Flow`] means. It does no I/O: a driver feeds
+//! The lane decides what is stepped, when, and what a [`Flow`](crate::Flow) means. It does no I/O: a driver feeds
 //! it ([`received`](Lane::received), [`ended`](Lane::ended), …) and sends what it has queued.
 
-use std::any::Any;
-use std::io::{self, IoSlice};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io;
 
-use corelane_mempool::{Buf, Key, Pool, PoolConfig, Slab};
+use corelane_mempool::{Key, Pool, PoolConfig, Slab};
 
 use crate::admit::{Admit, AdmitAll};
 use crate::config::LaneConfig;
-use crate::files::Files;
+use crate::files::{Files, NoFiles};
 use crate::id::{Origin, Peer, Target};
-use crate::io::{Io, Turn};
+use crate::io::Turn;
 use crate::link::{Link, LinkState, Phase};
 use crate::mail::{LaneHandle, Post, Recipient};
-use crate::out::{Front, GATHER, OutQueue};
-use crate::protocol::{Closed, Event, Flow, Protocol};
+use crate::out::OutQueue;
+use crate::protocol::{Closed, Event, Protocol};
 use crate::services::Services;
 use crate::stats::LaneStats;
+use crate::step::{close, contained, grow_tail, make_dirty, revisit, window};
 use crate::time::Nanos;
 
 /// A protocol engine with its connections, to be turned by a [`Driver`](crate::Driver).
@@ -153,6 +152,20 @@ impl<P: Protocol> Lane<P> {
 
 /// What drivers do with a lane.
 impl<P: Protocol> Lane<P> {
+    /// The engine, its connections and what they share, to be used side by side.
+    pub(crate) fn parts(&mut self) -> (&mut P, &mut Slab<Link<P::Conn>>, &mut Services<P::Mail>) {
+        (&mut self.protocol, &mut self.links, &mut self.services)
+    }
+
+    /// A connection and what it shares with the others.
+    #[inline]
+    pub(crate) fn link(
+        &mut self,
+        key: Key,
+    ) -> Option<(&mut Link<P::Conn>, &mut Services<P::Mail>)> {
+        Some((self.links.get_mut(key)?, &mut self.services))
+    }
+
     pub(crate) fn services(&mut self) -> &mut Services<P::Mail> {
         &mut self.services
     }
@@ -383,364 +396,7 @@ impl<P: Protocol> Lane<P> {
             self.fail(key, Closed::Stopped);
         }
     }
-}
 
-/// Sending, and what follows from it.
-impl<P: Protocol> Lane<P> {
-    /// What stands at the front of a connection's output.
-    #[inline]
-    pub(crate) fn front<'a>(&'a self, key: Key, slices: &mut [IoSlice<'a>; GATHER]) -> Front<'a> {
-        match self.links.get(key) {
-            Some(link) => link.out.front(self.services.gates_open, slices),
-            None => Front::Empty,
-        }
-    }
-
-    /// The driver is about to flush this connection.
-    pub(crate) fn begin_flush(&mut self, key: Key) {
-        if let Some(link) = self.links.get_mut(key) {
-            link.state.dirty = false;
-        }
-    }
-
-    /// `n` bytes of the front were handed to the kernel.
-    #[inline]
-    pub(crate) fn sent(&mut self, key: Key, n: usize) {
-        let Lane { links, services, .. } = self;
-        if let Some(link) = links.get_mut(key) {
-            services.stats.bytes_out += n as u64;
-            let open = services.gates_open;
-            link.out.advance(n as u64, open, &mut services.pool, &mut services.stash);
-        }
-    }
-
-    /// The kernel takes output again.
-    pub(crate) fn writable(&mut self, key: Key) {
-        if let Some(link) = self.links.get_mut(key) {
-            let waits = matches!(link.state.phase, Phase::Finishing | Phase::Lingering);
-            if waits || !link.out.is_empty() {
-                make_dirty(&mut link.state, &mut self.services, key);
-            }
-        }
-    }
-
-    /// Have this connection flushed again next turn: it had its share of this one.
-    pub(crate) fn flush_later(&mut self, key: Key) {
-        if let Some(link) = self.links.get_mut(key) {
-            make_dirty(&mut link.state, &mut self.services, key);
-        }
-    }
-
-    /// Output stands at a shut gate: flush again when gates open.
-    pub(crate) fn wait_at_gate(&mut self, key: Key) {
-        if let Some(link) = self.links.get_mut(key)
-            && !std::mem::replace(&mut link.state.gated, true)
-        {
-            self.services.gated.push(key);
-        }
-    }
-
-    /// All output has left. True if the driver must shut down writing, because the connection lingers.
-    pub(crate) fn flushed(&mut self, key: Key) -> bool {
-        let Lane { links, services, .. } = self;
-        let Some(link) = links.get_mut(key) else { return false };
-        match link.state.phase {
-            Phase::Finishing => {
-                close(&mut link.state, services, key, Closed::Finished);
-                false
-            }
-            Phase::Lingering if link.state.eof => {
-                close(&mut link.state, services, key, Closed::Finished);
-                false
-            }
-            Phase::Lingering => {
-                link.state.phase = Phase::Discarding;
-                services.wheel.set(key.index(), (services.now + services.limits.linger_time).0);
-                revisit(&mut link.state, services, key);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Tells a flushed connection what it waits to hear: marks reached, output drained.
-    #[inline]
-    pub(crate) fn after_flush(&mut self, key: Key) {
-        let Some(link) = self.links.get_mut(key) else { return };
-        let whole = !matches!(link.state.phase, Phase::Closing(why) if why != Closed::Finished);
-        if whole
-            && link.out.has_mark()
-            && let Some(mark) = link.out.reached()
-        {
-            self.step(key, Event::Sent(mark), &[]);
-        }
-        let Some(link) = self.links.get_mut(key) else { return };
-        if link.state.full && link.out.pending() <= self.services.limits.low {
-            link.state.full = false;
-            revisit(&mut link.state, &mut self.services, key);
-            if link.state.phase == Phase::Open {
-                self.step(key, Event::Drained, &[]);
-            }
-        }
-    }
-
-    /// Removes a closing connection and tells the protocol. True if it must be reset, not just closed.
-    pub(crate) fn remove(&mut self, key: Key) -> bool {
-        let Some(mut link) = self.links.remove(key) else { return false };
-        let Lane { protocol, services, .. } = self;
-        let Phase::Closing(why) = link.state.phase else { return false };
-        services.wheel.clear(key.index());
-        services.stats.closed[why.index()] += 1;
-        if let Some(conn) = link.conn.take() {
-            let mut io = window(&[], &mut link.out, &mut link.state, services, key);
-            if contained(|| protocol.close(conn, why, &mut io)).is_err() {
-                services.stats.panics += 1;
-            }
-            // A deadline set by `close` would fire for the next tenant.
-            services.wheel.clear(key.index());
-        }
-        if let Some(tail) = link.tail.take() {
-            services.pool.deallocate(tail);
-        }
-        let unsent = link.out.pending() > 0;
-        link.out.clear(&mut services.pool, &mut services.stash);
-        if matches!(link.state.origin, Origin::Accepted(_)) {
-            self.admit.release();
-        }
-        why == Closed::Aborted || (unsent && why != Closed::Finished)
-    }
-}
-
-/// The heart: one step and what its flow means.
-impl<P: Protocol> Lane<P> {
-    /// Steps a connection with one event, and again while it consumes input and wants more.
-    /// `fresh` is input in the shared page; it is used only if the connection has no tail.
-    #[inline]
-    fn step(&mut self, key: Key, event: Event<P::Mail>, mut fresh: &[u8]) {
-        let Lane { protocol, links, services, .. } = self;
-        let Some(link) = links.get_mut(key) else { return };
-        let mut event = event;
-        loop {
-            let Link { conn: Some(conn), tail, out, state } = link else { return };
-            let input = tail.as_ref().map_or(fresh, |tail| tail.as_slice());
-            let before = input.len();
-            let reads = matches!(event, Event::Bytes);
-            let mut io = window(input, out, state, services, key);
-            let flow = contained(|| protocol.step(conn, event, &mut io));
-            let consumed = io.consumed;
-            match tail {
-                Some(buf) => {
-                    buf.consume(consumed);
-                    if buf.is_empty() {
-                        drop_tail(tail, services);
-                    }
-                }
-                None => fresh = &fresh[consumed..],
-            }
-            if reads {
-                state.unread = false;
-            }
-            let left = before - consumed;
-            let again = match flow {
-                Ok(flow) => settle(state, out, services, key, flow, consumed > 0, left > 0),
-                Err(_) => {
-                    services.stats.panics += 1;
-                    close(state, services, key, Closed::Panicked);
-                    false
-                }
-            };
-            if !again {
-                break;
-            }
-            event = Event::Bytes;
-        }
-        if !fresh.is_empty() || link.state.phase != Phase::Open {
-            keep(link, services, key, fresh);
-        }
-    }
-}
-
-/// Acts on a flow. True if the connection is to be stepped again at once, with the input it left.
-#[inline]
-fn settle<M>(
-    state: &mut LinkState,
-    out: &mut OutQueue,
-    services: &mut Services<M>,
-    key: Key,
-    flow: Flow,
-    consumed: bool,
-    left: bool,
-) -> bool {
-    // A mark behind which everything has left is reported by the flush, too.
-    if !out.is_empty() || out.has_mark() {
-        make_dirty(state, services, key);
-    }
-    if let Some(why) = out.broken() {
-        close(state, services, key, why);
-    }
-    if state.phase != Phase::Open {
-        return false;
-    }
-    if out.pending() > services.limits.high && !state.full {
-        state.full = true;
-        services.stats.watermarks += 1;
-    }
-    match flow {
-        Flow::Read => {
-            if std::mem::take(&mut state.paused) {
-                revisit(state, services, key);
-            }
-            state.unread |= consumed && left;
-            return state.unread && !state.full;
-        }
-        Flow::Pause => {
-            state.paused = true;
-            state.unread |= left;
-        }
-        Flow::Yield => {
-            state.paused = false;
-            state.unread = true;
-            services.stats.yields += 1;
-            revisit(state, services, key);
-        }
-        Flow::Finish | Flow::Linger => {
-            let finish = flow == Flow::Finish;
-            state.phase = if finish { Phase::Finishing } else { Phase::Lingering };
-            services.wheel.set(key.index(), (services.now + services.limits.flush_time).0);
-            make_dirty(state, services, key);
-        }
-        Flow::Abort => close(state, services, key, Closed::Aborted),
-    }
-    false
-}
-
-/// Keeps what the connection left of the page, or drops its input if it takes no more.
-fn keep<C, M>(link: &mut Link<C>, services: &mut Services<M>, key: Key, fresh: &[u8]) {
-    if link.state.phase != Phase::Open {
-        drop_tail(&mut link.tail, services);
-        return;
-    }
-    if fresh.len() > services.limits.input {
-        return close(&mut link.state, services, key, Closed::InputOverflow);
-    }
-    match services.pool.allocate(fresh.len()) {
-        Ok(mut tail) => {
-            tail.extend(fresh);
-            link.tail = Some(tail);
-        }
-        Err(_) => close(&mut link.state, services, key, Closed::OutOfMemory),
-    }
-}
-
-/// Gives the tail room for more, or closes the connection if it may not have it.
-fn grow_tail<C, M>(link: &mut Link<C>, services: &mut Services<M>, key: Key) {
-    let Some(tail) = &mut link.tail else { return };
-    // Receiving into a sliver would cost a system call for a few bytes.
-    if tail.spare_len() * 4 >= tail.capacity() {
-        return;
-    }
-    tail.compact();
-    if tail.spare_len() * 4 >= tail.capacity() {
-        return;
-    }
-    let limit = services.limits.input;
-    if tail.len() >= limit {
-        return close(&mut link.state, services, key, Closed::InputOverflow);
-    }
-    let wanted = (tail.capacity() * 2).min(limit.max(tail.len() + 1));
-    let Some(tail) = link.tail.take() else { return };
-    match services.pool.resize(tail, wanted) {
-        Ok(tail) => link.tail = Some(tail),
-        Err((tail, _)) => {
-            let stuck = tail.spare_len() == 0;
-            link.tail = Some(tail);
-            if stuck {
-                close(&mut link.state, services, key, Closed::OutOfMemory);
-            }
-        }
-    }
-}
-
-fn drop_tail<M>(tail: &mut Option<Buf>, services: &mut Services<M>) {
-    if let Some(buf) = tail.take() {
-        services.pool.deallocate(buf);
-    }
-}
-
-fn close<M>(state: &mut LinkState, services: &mut Services<M>, key: Key, why: Closed) {
-    if !matches!(state.phase, Phase::Closing(_)) {
-        state.phase = Phase::Closing(why);
-        services.closing.push(key);
-    }
-}
-
-#[inline]
-fn make_dirty<M>(state: &mut LinkState, services: &mut Services<M>, key: Key) {
-    if !std::mem::replace(&mut state.dirty, true) {
-        services.dirty.push(key);
-    }
-}
-
-fn revisit<M>(state: &mut LinkState, services: &mut Services<M>, key: Key) {
-    if !std::mem::replace(&mut state.revisit, true) {
-        services.revisit.push(key);
-    }
-}
-
-#[inline]
-fn window<'a, M>(
-    input: &'a [u8],
-    out: &'a mut OutQueue,
-    state: &'a mut LinkState,
-    services: &'a mut Services<M>,
-    key: Key,
-) -> Io<'a, M> {
-    Io { input, consumed: 0, out, state, services, key }
-}
-
-/// Runs a protocol's callback and catches its panic. The engine's shared state is then whatever the
-/// callback left; the connection that panicked is closed, the others go on.
-#[inline]
-fn contained<T>(callback: impl FnOnce() -> T) -> Result<T, Box<dyn Any + Send>> {
-    catch_unwind(AssertUnwindSafe(callback))
-}
-
-/// Stands in where no files were given.
-struct NoFiles;
-
-impl Files for NoFiles {
-    fn open(
-        &mut self,
-        _root: u16,
-        _path: &std::path::Path,
-    ) -> io::Result<(crate::files::File, crate::files::Meta)> {
-        Err(io::ErrorKind::NotFound.into())
-    }
-
-    fn stat(&mut self, _root: u16, _path: &std::path::Path) -> io::Result<crate::files::Meta> {
-        Err(io::ErrorKind::NotFound.into())
-    }
-
-    fn list(
-        &mut self,
-        _root: u16,
-        _path: &std::path::Path,
-        _limit: usize,
-    ) -> io::Result<Vec<String>> {
-        Err(io::ErrorKind::NotFound.into())
-    }
-
-    fn read(
-        &mut self,
-        _file: &crate::files::File,
-        _offset: u64,
-        _into: &mut [u8],
-    ) -> io::Result<usize> {
-        Err(io::ErrorKind::NotFound.into())
-    }
-}
-
-impl<P: Protocol> Lane<P> {
     /// Takes the outbound connections asked for since the last time.
     pub(crate) fn take_connects(&mut self) -> Vec<(Target, u64)> {
         std::mem::take(&mut self.services.connects)

@@ -88,7 +88,7 @@ pub struct Stash(Vec<Box<VecDeque<Chunk>>>);
 pub struct OutQueue {
     /// What stands before the page. INVARIANT: never `Some` of an empty ring.
     ring: Option<Box<VecDeque<Chunk>>>,
-    /// The tail page. INVARIANT: never `Some` of an empty buffer.
+    /// The tail page. Empty only between `room` and the next flush.
     page: Option<Buf>,
     /// How much of the ring's front chunk has been sent (memory only; files move their offset).
     front_sent: u32,
@@ -159,6 +159,15 @@ impl OutQueue {
         self.mark_first != 0
     }
 
+    /// The tail page, if it is all there is: the usual case.
+    #[inline]
+    pub(crate) fn page_only(&self) -> Option<&[u8]> {
+        match (&self.ring, &self.page) {
+            (None, Some(page)) => Some(page.as_slice()),
+            _ => None,
+        }
+    }
+
     /// What can be sent now, given the level up to which gates are open.
     pub(crate) fn front<'a>(&'a self, open: u64, slices: &mut [IoSlice<'a>; GATHER]) -> Front<'a> {
         let mut count = 0;
@@ -173,19 +182,20 @@ impl OutQueue {
                     return Front::File { file, offset: *offset, len: *len };
                 }
                 Chunk::File { .. } => return Front::Memory { slices: count, bytes, more: true },
+                _ if count == GATHER => return Front::Memory { slices: count, bytes, more: true },
                 _ => {
                     let memory = chunk.memory().unwrap_or_default();
                     slices[count] = IoSlice::new(&memory[skip..]);
                     bytes += memory.len() - skip;
                     skip = 0;
                     count += 1;
-                    if count == GATHER {
-                        return Front::Memory { slices: count, bytes, more: true };
-                    }
                 }
             }
         }
-        if let Some(page) = &self.page {
+        if let Some(page) = self.page.as_ref().filter(|page| !page.is_empty()) {
+            if count == GATHER {
+                return Front::Memory { slices: count, bytes, more: true };
+            }
             slices[count] = IoSlice::new(page.as_slice());
             bytes += page.len();
             count += 1;
@@ -232,8 +242,9 @@ impl OutQueue {
                 self.retire_ring(stash);
             }
         }
-        if n > 0
-            && let Some(page) = &mut self.page
+        // Also without a byte sent: room may have been asked for and nothing put there.
+        if let Some(page) = &mut self.page
+            && (n > 0 || page.is_empty())
         {
             debug_assert!(n <= page.len() as u64, "more sent than was queued");
             page.consume(n as usize);
