@@ -1,6 +1,6 @@
 //! A protocol inside a protocol: what TLS, compression or a tunnel needs to host another engine.
 
-use corelane_mempool::{Buf, Pool};
+use corelane_mempool::Buf;
 
 use crate::io::Io;
 use crate::out::{Chunk, Mark, Out, OutQueue};
@@ -50,6 +50,9 @@ pub struct Hosted<C> {
     paused: bool,
     /// The tail holds input that it should be stepped with though nothing new came in.
     unread: bool,
+    /// The inner protocol was full and the outer output is not: it must be told, since the lane, which
+    /// sees only the latter, will not.
+    drained: bool,
     /// The inner position that has passed through, and the outer mark set behind it.
     passed: Option<(u64, Mark)>,
 }
@@ -62,7 +65,7 @@ impl<C> Hosted<C> {
     ) -> Option<Hosted<C>> {
         let mut out = OutQueue::new();
         let conn = inner.open(&mut io.host(&[], &mut out))?;
-        Some(Hosted { conn, out, tail: None, paused: false, unread: false, passed: None })
+        Some(Hosted { conn, out, tail: None, paused: false, unread: false, drained: false, passed: None })
     }
 
     /// The inner protocol's state.
@@ -83,14 +86,18 @@ impl<C> Hosted<C> {
         mut encode: impl FnMut(&[u8], &mut Out<'_>),
     ) -> Flow {
         let event = match event {
+            Event::Bytes if plain.is_empty() && self.drained => Event::Drained,
             Event::Sent(mark) => match self.passed.take_if(|(_, outer)| *outer <= mark) {
                 Some((inner, _)) => Event::Sent(Mark(inner)),
                 None => return if self.paused { Flow::Pause } else { Flow::Read },
             },
             other => other,
         };
+        if matches!(event, Event::Drained) {
+            self.drained = false;
+        }
         let mut rest = plain;
-        if (self.tail.is_some() || self.paused) && !self.append(rest, io.out().pool) {
+        if (self.tail.is_some() || self.paused) && !self.append(rest, io) {
             return Flow::Abort;
         }
         if self.tail.is_some() || self.paused {
@@ -100,12 +107,18 @@ impl<C> Hosted<C> {
             return Flow::Pause;
         }
         let flow = self.drive(inner, event, &mut rest, io);
-        if !rest.is_empty() && !self.append(rest, io.out().pool) {
+        if !self.append(rest, io) {
             return Flow::Abort;
         }
+        let high = io.services.limits.high;
+        let was_full = self.out.pending() > high || (self.unread && flow == Flow::Read);
         self.pass_output(io, &mut encode);
         self.paused = flow == Flow::Pause;
-        flow
+        self.drained |= was_full && io.pending() <= high;
+        match flow {
+            Flow::Read | Flow::Pause if self.drained => Flow::Yield,
+            flow => flow,
+        }
     }
 
     /// Tells the inner protocol that its connection is gone.
@@ -182,10 +195,16 @@ impl<C> Hosted<C> {
         }
     }
 
-    fn append(&mut self, bytes: &[u8], pool: &mut Pool) -> bool {
+    /// Keeps what the inner protocol left, within the limits that hold for a lane's own connections.
+    fn append<M>(&mut self, bytes: &[u8], io: &mut Io<'_, M>) -> bool {
         if bytes.is_empty() {
             return true;
         }
+        if self.tail.as_ref().is_some_and(|tail| tail.len() > io.services.limits.input) {
+            io.out().queue.break_off(Closed::InputOverflow);
+            return false;
+        }
+        let pool = &mut io.services.pool;
         let tail = match self.tail.take() {
             None => pool.allocate(bytes.len()).ok(),
             Some(mut tail) if tail.spare_len() < bytes.len() => {
@@ -195,7 +214,10 @@ impl<C> Hosted<C> {
             }
             tail => tail,
         };
-        let Some(mut tail) = tail else { return false };
+        let Some(mut tail) = tail else {
+            io.out().queue.break_off(Closed::OutOfMemory);
+            return false;
+        };
         tail.extend(bytes);
         self.tail = Some(tail);
         true
