@@ -65,7 +65,15 @@ impl<C> Hosted<C> {
     ) -> Option<Hosted<C>> {
         let mut out = OutQueue::new();
         let conn = inner.open(&mut io.host(&[], &mut out))?;
-        Some(Hosted { conn, out, tail: None, paused: false, unread: false, drained: false, passed: None })
+        Some(Hosted {
+            conn,
+            out,
+            tail: None,
+            paused: false,
+            unread: false,
+            drained: false,
+            passed: None,
+        })
     }
 
     /// The inner protocol's state.
