@@ -44,7 +44,8 @@ impl Chunked {
                 // `here` is at most a slice's length, so it fits.
                 data(&input[at..at + here as usize]);
                 at += here as usize;
-                *self = if here == left { Self::DataReturn } else { Self::Data { left: left - here } };
+                *self =
+                    if here == left { Self::DataReturn } else { Self::Data { left: left - here } };
                 continue;
             }
             let byte = input[at];

@@ -38,7 +38,7 @@ pub enum Error {
         limit: u64,
     },
     /// No connection at all could be opened.
-    #[error("cannot connect to {target}: {source}. Is the server listening there?")]
+    #[error("cannot connect to {target} (is the server listening there?)")]
     Unreachable {
         /// Where to.
         target: SocketAddr,
@@ -46,7 +46,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The process to watch cannot be read.
-    #[error("cannot read the CPU time of process {process}: {source}")]
+    #[error("cannot read the CPU time of process {process}")]
     Watch {
         /// The process.
         process: u32,
@@ -54,7 +54,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A system call that should not fail did.
-    #[error("{call} failed: {source}")]
+    #[error("{call} failed")]
     System {
         /// Which call.
         call: &'static str,

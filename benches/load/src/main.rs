@@ -48,9 +48,6 @@ struct Arguments {
     /// A header field to add (repeatable)
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
-    /// Add header fields `X-Field-N`, each 60 bytes long, to a total of this many fields
-    #[arg(long, default_value_t = 0, value_name = "COUNT")]
-    fields: usize,
     /// The request's body
     #[arg(short, long, default_value = "")]
     body: String,
@@ -128,10 +125,6 @@ fn plan(arguments: &Arguments) -> anyhow::Result<Plan> {
     if arguments.close {
         fields.push(("Connection".to_owned(), "close".to_owned()));
     }
-    // `Host` is a field too.
-    for index in fields.len() + 1..arguments.fields {
-        fields.push((format!("X-Field-{index:02}"), format!("{:a<60}", index)));
-    }
     let borrowed: Vec<_> = fields.iter().map(|(name, value)| (&**name, &**value)).collect();
     let body = arguments.body.as_bytes();
     let request = Request::new(&arguments.method, path, authority, &borrowed, body)?;
@@ -200,11 +193,18 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_filled_up_to_the_count() {
-        let plan = parse(&["--close", "-H", "A: b", "--fields", "40"]);
+    fn fields_are_added_in_order() {
+        let plan = parse(&["--close", "-H", "A: b", "-H", "C:d"]);
         let text = String::from_utf8(plan.request.bytes().to_vec()).unwrap();
-        assert_eq!(text.lines().filter(|line| line.contains(": ")).count(), 40);
+        assert!(text.ends_with("\r\nA: b\r\nC: d\r\nConnection: close\r\n\r\n"), "{text}");
         assert!(plan.request.closes());
+    }
+
+    #[test]
+    fn a_header_without_colon_is_refused() {
+        let words = ["corelane-load", "127.0.0.1:80", "-H", "nonsense"];
+        let error = plan(&Arguments::parse_from(words)).unwrap_err();
+        assert!(error.to_string().contains("has no colon"));
     }
 
     #[test]

@@ -101,7 +101,12 @@ impl Plan {
             }
         };
         within("connections", self.connections, CONNECTION_COUNT_MAX, "1 to 1,000,000")?;
-        within("threads", self.threads, 256.min(self.connections), "1 to 256, at most connections")?;
+        within(
+            "threads",
+            self.threads,
+            256.min(self.connections),
+            "1 to 256, at most connections",
+        )?;
         let (depth, range) = if self.request.closes() {
             (1, "1, because the request says Connection: close")
         } else {

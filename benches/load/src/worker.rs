@@ -166,7 +166,11 @@ impl<'plan> Worker<'plan> {
                 && connection.sent.is_empty()
                 && recv(&connection.socket, &mut [0; 1], look).err() == Some(Errno::AGAIN)
         };
-        self.slots.iter().filter_map(|slot| slot.connection.as_deref()).filter(|c| silent(c)).count()
+        self.slots
+            .iter()
+            .filter_map(|slot| slot.connection.as_deref())
+            .filter(|c| silent(c))
+            .count()
     }
 
     fn open_window(&self, watch: Option<u32>) -> Result<Window, Error> {
@@ -197,11 +201,8 @@ impl<'plan> Worker<'plan> {
             // Short enough for a window to close on time to a millisecond.
             let wait = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
             events.clear();
-            match epoll::wait(
-                &self.epoll,
-                rustix::buffer::spare_capacity(&mut events),
-                Some(&wait),
-            ) {
+            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&wait))
+            {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(Error::system("epoll_wait")(error)),
             }

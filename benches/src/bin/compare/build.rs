@@ -1,0 +1,96 @@
+//! Building what is compared, and finding it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail};
+
+/// Where the programs are.
+#[derive(Debug)]
+pub(crate) struct Binaries {
+    /// The workspace.
+    pub(crate) root: PathBuf,
+    /// Cargo's target directory.
+    target: PathBuf,
+}
+
+impl Binaries {
+    /// Finds everything relative to this program.
+    pub(crate) fn locate() -> anyhow::Result<Self> {
+        let program = std::env::current_exe().context("own path")?;
+        let profile = program.parent().context("own directory")?;
+        if profile.file_name().is_none_or(|name| name != "release") {
+            bail!("only optimised programs are worth comparing: cargo run --release --bin compare");
+        }
+        let target = profile.parent().context("target directory")?.to_owned();
+        let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = package.parent().context("workspace")?.to_owned();
+        Ok(Self { root, target })
+    }
+
+    /// Builds our own programs and, where possible, the rivals.
+    pub(crate) fn build(&self) -> anyhow::Result<()> {
+        for (package, program) in
+            [("corelane-benches", "floor"), ("corelane-load", "corelane-load")]
+        {
+            if !self.cargo(&self.target, &["-p", package, "--bin", program])? {
+                bail!("cannot build {program}: cargo build --release -p {package} says why");
+            }
+        }
+        if !self.cargo(&self.target, &["-p", "corelane", "--bin", "corelane"])? {
+            println!("corelane could not be built: the one built before is used, if there is one");
+        }
+        let manifest = self.root.join("benches/rivals/Cargo.toml");
+        let manifest = manifest.to_string_lossy();
+        if !self.cargo(&self.rivals(), &["--locked", "--manifest-path", &manifest])? {
+            println!("the rivals could not be built; those built before are used");
+        }
+        Ok(())
+    }
+
+    /// A program of this workspace.
+    pub(crate) fn own(&self, name: &str) -> anyhow::Result<PathBuf> {
+        existing(self.target.join("release").join(name), name)
+    }
+
+    /// A program of the package `benches/rivals`.
+    pub(crate) fn rival(&self, name: &str) -> anyhow::Result<PathBuf> {
+        existing(self.rivals().join("release").join(name), name)
+    }
+
+    /// A program on the search path.
+    pub(crate) fn installed(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        // Where Debian keeps servers, which is not on everyone's search path.
+        let also = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
+        std::env::split_paths(&path)
+            .chain(also)
+            .map(|directory| directory.join(name))
+            .find(|file| file.is_file())
+            .with_context(|| format!("{name} is not installed (apt-get install {name})"))
+    }
+
+    fn rivals(&self) -> PathBuf {
+        self.target.join("rivals")
+    }
+
+    fn cargo(&self, target: &Path, arguments: &[&str]) -> anyhow::Result<bool> {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let status = Command::new(cargo)
+            .args(["build", "--release", "--target-dir"])
+            .arg(target)
+            .args(arguments)
+            .current_dir(&self.root)
+            .stdin(Stdio::null())
+            .status()
+            .context("cannot start cargo")?;
+        Ok(status.success())
+    }
+}
+
+fn existing(path: PathBuf, name: &str) -> anyhow::Result<PathBuf> {
+    if path.is_file() {
+        return Ok(path);
+    }
+    bail!("{name} has not been built ({} is missing; run without --no-build)", path.display())
+}

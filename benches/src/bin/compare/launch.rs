@@ -1,0 +1,126 @@
+//! Starting a program on one core, undisturbed, and ending it again.
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, getrlimit, kill_process, set_parent_process_death_signal,
+    setrlimit, setsid,
+};
+
+/// How long a program may take to end after SIGTERM before it is killed.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// Becomes another program on one core, in a session of its own.
+///
+/// A session of its own is an autogroup of its own: where `kernel.sched_autogroup_enabled` is 1,
+/// `nice` acts only inside a session, and what else runs on the machine competes with the session
+/// as a whole. Writing -20 to the autogroup (if permitted) gives the measured program its core.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Launch {
+    #[arg(long)]
+    core: usize,
+    program: PathBuf,
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
+impl Launch {
+    /// Replaces this process. Returns only on failure.
+    pub(crate) fn exec(self) -> anyhow::Result<()> {
+        // Not SIGKILL: nginx's master must have the chance to end its worker.
+        set_parent_process_death_signal(Some(Signal::TERM)).context("prctl")?;
+        setsid().context("setsid")?;
+        // Permitted to root only; the record says whether it held.
+        let _ = fs::write("/proc/self/autogroup", "-20");
+        corelane_load::pin(self.core)?;
+        let limit = getrlimit(Resource::Nofile);
+        let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+        setrlimit(Resource::Nofile, raised).context("setrlimit")?;
+        let error = Command::new(&self.program).args(&self.arguments).exec();
+        Err(error).with_context(|| format!("cannot start {}", self.program.display()))
+    }
+}
+
+/// The command that starts `program` on `core`.
+pub(crate) fn command(core: usize, program: &Path) -> anyhow::Result<Command> {
+    let mut command = Command::new(std::env::current_exe().context("own path")?);
+    command.args(["launch", "--core", &core.to_string(), "--"]).arg(program);
+    command.stdin(Stdio::null());
+    Ok(command)
+}
+
+/// A started program, ended when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Guard(pub(crate) Child);
+
+impl Guard {
+    /// Waits for it to end by itself.
+    pub(crate) fn wait(&mut self, limit: Duration) -> anyhow::Result<()> {
+        let started = Instant::now();
+        while self.0.try_wait().context("wait")?.is_none() {
+            if started.elapsed() > limit {
+                bail!("still running after {} s", limit.as_secs());
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if matches!(self.0.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        let _ = kill_process(Pid::from_child(&self.0), Signal::TERM);
+        if self.wait(GRACE).is_err() {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+}
+
+/// Both cores must be there, and different.
+pub(crate) fn check_cores(server: usize, load: usize) -> anyhow::Result<()> {
+    if server == load {
+        bail!("server and load need a core each: choose other --server-core and --load-core");
+    }
+    let allowed = rustix::thread::sched_getaffinity(None).context("sched_getaffinity")?;
+    for core in [server, load] {
+        if core >= rustix::thread::CpuSet::MAX_CPU || !allowed.is_set(core) {
+            bail!("core {core} is not there for this process: choose another, or run on two cores");
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_core_for_both_is_refused() {
+        assert!(check_cores(0, 0).is_err());
+        assert!(check_cores(0, 1_000_000).is_err());
+    }
+
+    #[test]
+    fn a_guard_ends_its_process() {
+        let guard = Guard(Command::new("sleep").arg("60").spawn().unwrap());
+        let process = guard.0.id();
+        drop(guard);
+        assert!(!Path::new(&format!("/proc/{process}")).exists());
+    }
+
+    #[test]
+    fn waiting_has_a_limit() {
+        let mut guard = Guard(Command::new("sleep").arg("60").spawn().unwrap());
+        assert!(guard.wait(Duration::from_millis(50)).is_err());
+    }
+}

@@ -1,0 +1,263 @@
+//! `compare`: the real server beside its rivals, in one interleaved run.
+//!
+//! Each server is bound to one core and the load generator to another. Servers take turns: one
+//! round measures each of them once, so that whatever drifts on the machine drifts for all, and
+//! ratios are taken inside a round. docs/BENCHMARKING.md says how to read the result.
+
+mod build;
+mod environment;
+mod launch;
+mod measure;
+mod record;
+mod scratch;
+mod server;
+mod statistics;
+mod table;
+mod workload;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::{Parser, Subcommand};
+
+use crate::build::Binaries;
+use crate::environment::Environment;
+use crate::launch::Launch;
+use crate::measure::{Sample, measure_idle, measure_load};
+use crate::record::Record;
+use crate::scratch::Scratch;
+use crate::server::{Running, Server};
+use crate::table::Table;
+use crate::workload::Workload;
+
+/// Measures corelane beside its rivals: CPU time per request, throughput, latency, memory.
+#[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
+struct Arguments {
+    /// Rounds of one second, three of them, and no record unless --out asks for one
+    #[arg(long)]
+    quick: bool,
+    /// Workloads to run, in this order [default: all]
+    #[arg(long, value_enum, value_delimiter = ',')]
+    workload: Vec<Workload>,
+    /// Servers to measure [default: all that are there]
+    #[arg(long, value_enum, value_delimiter = ',')]
+    server: Vec<Server>,
+    /// How often each server is measured under each workload [default: 7, with --quick 3]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: Option<u32>,
+    /// Seconds that each measurement lasts [default: 2, with --quick 1]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=60))]
+    seconds: Option<u32>,
+    /// Idle connections to hold for the memory figure
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(100..=100_000))]
+    idle_connections: u32,
+    /// The core that servers are bound to
+    #[arg(long, default_value_t = 0)]
+    server_core: usize,
+    /// The core that the load generator is bound to
+    #[arg(long, default_value_t = 1)]
+    load_core: usize,
+    /// Where the record goes: FILE.md and FILE.json [default: benches/records/DATE-compare]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Measure the binaries that are there
+    #[arg(long)]
+    no_build: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Becomes another program on one core, in a session of its own (used by compare itself)
+    #[command(hide = true)]
+    Launch(Launch),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match arguments.command {
+        Some(Command::Launch(launch)) => launch.exec(),
+        None => compare(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("compare: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn compare(arguments: &Arguments) -> anyhow::Result<()> {
+    launch::check_cores(arguments.server_core, arguments.load_core)?;
+    let binaries = Binaries::locate()?;
+    if !arguments.no_build {
+        binaries.build()?;
+    }
+    let servers = present(arguments, &binaries)?;
+    let workloads = chosen(&arguments.workload);
+    let mut environment = Environment::read(&binaries);
+    let plan = Plan::new(arguments);
+    println!("{environment}");
+    println!(
+        "about {} minutes: {} rounds of {} s for each of {} servers under {} workloads\n",
+        plan.minutes(servers.len(), &workloads),
+        plan.rounds,
+        plan.seconds,
+        servers.len(),
+        workloads.len(),
+    );
+    let scratch = Scratch::new()?;
+    let mut tables = Vec::new();
+    for workload in workloads {
+        let table = run(workload, &servers, &plan, &binaries, &scratch, &mut environment)?;
+        println!("{table}");
+        tables.push(table);
+    }
+    environment.finish();
+    let record = Record { environment, tables, rounds: plan.rounds, seconds: plan.seconds };
+    let out = match (&arguments.out, arguments.quick) {
+        (Some(path), _) => path.clone(),
+        (None, true) => return Ok(()),
+        (None, false) => record.default_path(&binaries.root),
+    };
+    record.write(&out)
+}
+
+/// The numbers of a run.
+struct Plan {
+    rounds: u32,
+    seconds: u32,
+    idle_connections: u32,
+    server_core: usize,
+    load_core: usize,
+}
+
+impl Plan {
+    fn new(arguments: &Arguments) -> Self {
+        let (rounds, seconds) = if arguments.quick { (3, 1) } else { (7, 2) };
+        Self {
+            rounds: arguments.rounds.unwrap_or(rounds),
+            seconds: arguments.seconds.unwrap_or(seconds),
+            idle_connections: arguments.idle_connections,
+            server_core: arguments.server_core,
+            load_core: arguments.load_core,
+        }
+    }
+
+    fn duration(&self) -> Duration {
+        Duration::from_secs(self.seconds.into())
+    }
+
+    fn minutes(&self, servers: usize, workloads: &[Workload]) -> u64 {
+        let each = u64::from(self.rounds) * servers as u64;
+        let seconds = workloads.iter().map(|workload| match workload {
+            Workload::Idle => 4 * each,
+            _ => (u64::from(self.seconds) + 1) * each,
+        });
+        seconds.sum::<u64>() / 60 + 1
+    }
+}
+
+/// One workload: every server started, then measured in turn, `rounds` times.
+fn run(
+    workload: Workload,
+    servers: &[Server],
+    plan: &Plan,
+    binaries: &Binaries,
+    scratch: &Scratch,
+    environment: &mut Environment,
+) -> anyhow::Result<Table> {
+    let mut table = Table::new(workload);
+    let start =
+        |server: Server| Running::start(server, workload, plan.server_core, binaries, scratch);
+    let mut able = Vec::new();
+    for &server in servers {
+        match server.cannot(workload) {
+            Some(reason) => table.leave_out(server, reason.to_owned()),
+            None => able.push(server),
+        }
+    }
+    // Idle memory wants a fresh server each time; the others stay up for all rounds.
+    let mut running = Vec::new();
+    if workload != Workload::Idle {
+        for &server in &able {
+            match start(server) {
+                Ok(up) => running.push(up),
+                Err(error) => table.leave_out(server, format!("{error:#}")),
+            }
+        }
+    }
+    for round in 0..plan.rounds as usize {
+        // Each round starts with another server, so that none is always the first.
+        if workload == Workload::Idle {
+            for index in 0..able.len() {
+                let server = able[(index + round) % able.len()];
+                let sample = start(server).and_then(|up| {
+                    measure_idle(&up, plan.idle_connections, plan.load_core, binaries)
+                });
+                note(&mut table, round, server, sample);
+            }
+            continue;
+        }
+        for index in 0..running.len() {
+            let up = &running[(index + round) % running.len()];
+            environment.note_priority(up.process());
+            let sample = measure_load(up, workload, plan.duration(), plan.load_core, binaries);
+            note(&mut table, round, up.server(), sample);
+        }
+    }
+    Ok(table)
+}
+
+fn note(table: &mut Table, round: usize, server: Server, sample: anyhow::Result<Sample>) {
+    match sample {
+        Ok(sample) => table.add(round, server, sample),
+        Err(error) => table.fail(round, server, &format!("{error:#}")),
+    }
+}
+
+/// The servers asked for that can be started here; says which cannot, and why.
+fn present(arguments: &Arguments, binaries: &Binaries) -> anyhow::Result<Vec<Server>> {
+    let mut servers = Vec::new();
+    for server in chosen(&arguments.server) {
+        match server.program(binaries) {
+            Ok(_) => servers.push(server),
+            Err(reason) => println!("left out: {reason}"),
+        }
+    }
+    if servers.is_empty() {
+        bail!("none of the servers asked for is there");
+    }
+    Ok(servers)
+}
+
+/// What was asked for; everything if nothing was.
+fn chosen<T: clap::ValueEnum + Clone>(asked: &[T]) -> Vec<T> {
+    if asked.is_empty() { T::value_variants().to_vec() } else { asked.to_vec() }
+}
+
+/// Reads a file whose absence is an error worth its name.
+fn read(path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        <Arguments as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn nothing_asked_for_means_everything() {
+        assert_eq!(chosen::<Workload>(&[]).len(), 7);
+        assert_eq!(chosen(&[Workload::Close]), [Workload::Close]);
+    }
+}

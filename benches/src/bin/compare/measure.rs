@@ -1,0 +1,129 @@
+//! One measurement of one server.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use serde_json::Value;
+
+use crate::build::Binaries;
+use crate::launch::{self, Guard};
+use crate::server::{BODY, Running};
+use crate::workload::Workload;
+
+/// Traffic before each measurement: enough to fill caches and to reach the steady state.
+const WARM_UP: &str = "0.3";
+/// What a measurement may take beside its duration: warm-up, start, and requests that hang.
+const SLACK: Duration = Duration::from_secs(15);
+/// Given to a server to settle before its memory is read.
+const SETTLE: Duration = Duration::from_millis(300);
+
+/// What one measurement gave. What a workload does not measure is absent.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sample {
+    pub(crate) faults: u64,
+    /// CPU time of the server for each response, in microseconds.
+    pub(crate) cpu_micros: Option<f64>,
+    pub(crate) responses_per_second: Option<f64>,
+    pub(crate) p50_micros: Option<f64>,
+    pub(crate) p99_micros: Option<f64>,
+    /// How busy the server's core was, from 0 to 1.
+    pub(crate) server_busy: Option<f64>,
+    pub(crate) client_busy: Option<f64>,
+    /// Resident memory for each idle connection, in KiB.
+    pub(crate) idle_kibibytes: Option<f64>,
+}
+
+/// Drives a server for `duration`.
+pub(crate) fn measure_load(
+    running: &Running,
+    workload: Workload,
+    duration: Duration,
+    core: usize,
+    binaries: &Binaries,
+) -> anyhow::Result<Sample> {
+    let child = launch::command(core, &binaries.own("corelane-load")?)?
+        .arg(running.address().to_string())
+        .args(["--json", "--warm-up", WARM_UP, "--expect-status", "200", "--expect-body", BODY])
+        .args(["--duration", &duration.as_secs_f64().to_string()])
+        .args(["--watch", &running.process().to_string()])
+        .args(workload.load_options())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("cannot start the load generator")?;
+    let mut guard = Guard(child);
+    // Its output is shorter than a pipe, so that it can end before it is read.
+    guard.wait(duration + SLACK).context("the load generator")?;
+    let output = read_all(guard.0.stdout.take())?;
+    let report: Value = serde_json::from_str(&output)
+        .map_err(|_| read_all(guard.0.stderr.take()).unwrap_or_default())
+        .map_err(|said| anyhow::anyhow!("the load generator gave no report: {}", said.trim()))?;
+    let number = |pointer: &str| report.pointer(pointer).and_then(Value::as_f64);
+    let faults = report["fault_count"].as_u64().context("a report without faults")?;
+    if report["responses"].as_u64().unwrap_or(0) == 0 {
+        bail!("no response ({faults} faults)");
+    }
+    Ok(Sample {
+        faults,
+        cpu_micros: number("/server_cpu_micros"),
+        responses_per_second: number("/responses_per_second"),
+        p50_micros: number("/latency_micros/p50"),
+        p99_micros: number("/latency_micros/p99"),
+        server_busy: number("/server_cores"),
+        client_busy: number("/client_cores"),
+        idle_kibibytes: None,
+    })
+}
+
+/// Holds `count` idle connections against a fresh server and reads what they cost it.
+pub(crate) fn measure_idle(
+    running: &Running,
+    count: u32,
+    core: usize,
+    binaries: &Binaries,
+) -> anyhow::Result<Sample> {
+    let program = binaries.own("corelane-load")?;
+    let address = running.address().to_string();
+    // What a first connection sets up for all is no cost of the others.
+    let first = launch::command(core, &program)?
+        .args([&address, "--connections", "1", "--requests", "100"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    Guard(first).wait(SLACK)?;
+    thread::sleep(SETTLE);
+    let before = corelane_load::process::resident_bytes(running.process()).context("memory")?;
+    let child = launch::command(core, &program)?
+        .args([&address, "--idle", "--expect-body", BODY, "--connections", &count.to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("cannot start the load generator")?;
+    let mut guard = Guard(child);
+    let mut lines = BufReader::new(guard.0.stdout.take().context("a pipe")?);
+    // It gives up by itself when the server stops answering, so this line comes in bounded time.
+    let mut opened = String::new();
+    lines.read_line(&mut opened)?;
+    thread::sleep(SETTLE);
+    let after = corelane_load::process::resident_bytes(running.process()).context("memory")?;
+    guard.0.stdin.take().context("a pipe")?.write_all(b"\n")?;
+    let mut kept = String::new();
+    lines.read_line(&mut kept)?;
+    guard.wait(SLACK)?;
+    if kept.trim() != format!("still open {count}") {
+        let said = read_all(guard.0.stderr.take())?;
+        bail!("{} {} {}", opened.trim(), kept.trim(), said.trim());
+    }
+    let bytes = after.saturating_sub(before) as f64;
+    Ok(Sample { idle_kibibytes: Some(bytes / 1024.0 / f64::from(count)), ..Sample::default() })
+}
+
+fn read_all(stream: Option<impl Read>) -> anyhow::Result<String> {
+    let mut text = String::new();
+    stream.context("a pipe")?.read_to_string(&mut text)?;
+    Ok(text)
+}
