@@ -1,12 +1,19 @@
 //! One scenario suite for every driver: each scenario runs on real sockets and on the simulated
 //! network, and what clients receive and protocols see must be the same.
+#![expect(clippy::unwrap_used, reason = "a failing step of a scenario is a failed test")]
 
+#[path = "drivers/acts.rs"]
+mod acts;
 #[path = "drivers/commands.rs"]
 mod commands;
 #[path = "drivers/flip.rs"]
 mod flip;
 #[path = "drivers/kit.rs"]
 mod kit;
+#[path = "drivers/promises.rs"]
+mod promises;
+#[path = "drivers/real.rs"]
+mod real;
 #[path = "drivers/rig.rs"]
 mod rig;
 #[path = "drivers/stage.rs"]
@@ -50,4 +57,18 @@ scenarios! { commands:
     a_megabyte_of_lines,
     a_flood_starves_nobody,
     idle_connections_hold_no_memory,
+}
+
+scenarios! { promises:
+    mail_is_ordered_and_bounded,
+    mail_to_the_gone,
+    wake_asked_for_by_mail,
+    marks_are_reached_in_order,
+    room_without_commit,
+    stop_drains,
+    no_step_after_the_end,
+    admission_sheds,
+    admission_pauses,
+    hosted_output_may_shrink,
+    hosted_input_is_limited,
 }

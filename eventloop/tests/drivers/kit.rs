@@ -214,7 +214,8 @@ impl Kit {
                 return Flow::Read;
             }
             let Some(end) = io.input().iter().position(|byte| *byte == b'\n') else {
-                return match (conn.eof, conn.stopping && io.input().is_empty()) {
+                return match (conn.eof, conn.stopping && io.input().is_empty() && io.received() > 0)
+                {
                     (true, _) => {
                         io.out().put(b"bye\n");
                         Flow::Finish
@@ -249,7 +250,7 @@ impl Kit {
                 let until = io.now() + Nanos::from_millis(number());
                 // Set far off, then moved: nearer here, and taken back first every other time.
                 io.deadline(until + Nanos::from_secs(3));
-                if until.0 % 2 == 0 {
+                if until.0.is_multiple_of(2) {
                     io.no_deadline();
                 }
                 io.deadline(until);

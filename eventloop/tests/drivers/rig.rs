@@ -18,6 +18,8 @@ pub(crate) trait Rig: Sized {
     type Driver: Driver;
     /// How long a driver may wait in one turn.
     const WAIT: Nanos;
+    /// Whether time passes only while a driver waits.
+    const VIRTUAL: bool;
 
     fn new() -> Self;
     fn driver(&mut self, options: ListenOptions) -> Self::Driver;
@@ -25,6 +27,8 @@ pub(crate) trait Rig: Sized {
 
     fn connect(&mut self, driver: usize) -> usize;
     fn send(&mut self, client: usize, bytes: &[u8]);
+    /// Waits until the client's connection is in the listener's queue.
+    fn arrive(&mut self, client: usize);
     /// The client half-closes, after everything it sent.
     fn finish(&mut self, client: usize);
     fn reset(&mut self, client: usize);
@@ -55,6 +59,7 @@ pub(crate) struct MioRig {
     directory: Option<PathBuf>,
 }
 
+#[derive(Default)]
 struct Client {
     socket: Option<TcpStream>,
     backlog: Vec<u8>,
@@ -68,14 +73,7 @@ impl Client {
     fn new(socket: TcpStream) -> Client {
         socket.set_nonblocking(true).unwrap();
         socket.set_nodelay(true).unwrap();
-        Client {
-            socket: Some(socket),
-            backlog: Vec::new(),
-            finishing: false,
-            reads: true,
-            received: Vec::new(),
-            end: None,
-        }
+        Client { socket: Some(socket), reads: true, ..Client::default() }
     }
 
     fn pump(&mut self) {
@@ -105,10 +103,6 @@ impl Client {
 }
 
 impl MioRig {
-    pub(crate) fn address(&self, driver: usize) -> SocketAddr {
-        self.addresses[driver]
-    }
-
     fn directory(&mut self) -> PathBuf {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let directory = self.directory.get_or_insert_with(|| {
@@ -132,6 +126,7 @@ impl Drop for MioRig {
 impl Rig for MioRig {
     type Driver = Mio;
     const WAIT: Nanos = Nanos::from_millis(1);
+    const VIRTUAL: bool = false;
 
     fn new() -> MioRig {
         MioRig {
@@ -164,13 +159,20 @@ impl Rig for MioRig {
     }
 
     fn connect(&mut self, driver: usize) -> usize {
-        self.clients.push(Client::new(TcpStream::connect(self.addresses[driver]).unwrap()));
+        self.clients.push(match TcpStream::connect(self.addresses[driver]) {
+            Ok(socket) => Client::new(socket),
+            Err(_) => Client { socket: None, end: Some(End::Reset), ..Client::default() },
+        });
         self.clients.len() - 1
     }
 
     fn send(&mut self, client: usize, bytes: &[u8]) {
         self.clients[client].backlog.extend_from_slice(bytes);
         self.clients[client].pump();
+    }
+
+    fn arrive(&mut self, _: usize) {
+        // Connecting was synchronous.
     }
 
     fn finish(&mut self, client: usize) {
@@ -267,6 +269,7 @@ impl SimRig {
 impl Rig for SimRig {
     type Driver = SharedSim;
     const WAIT: Nanos = Nanos::from_millis(100);
+    const VIRTUAL: bool = true;
 
     fn new() -> SimRig {
         SimRig::with(1, Faults::NONE)
@@ -295,6 +298,10 @@ impl Rig for SimRig {
 
     fn send(&mut self, client: usize, bytes: &[u8]) {
         self.world.send(self.clients[client], bytes);
+    }
+
+    fn arrive(&mut self, _: usize) {
+        while self.world.advance(self.world.now()) && self.world.advance(self.world.now()) {}
     }
 
     fn finish(&mut self, client: usize) {
