@@ -209,7 +209,19 @@ impl OutQueue {
     }
 
     /// Removes `n` sent bytes from the front, and every gate up to `open` that then stands there.
-    pub(crate) fn advance(&mut self, mut n: u64, open: u64, pool: &mut Pool, stash: &mut Stash) {
+    #[inline]
+    pub(crate) fn advance(&mut self, n: u64, open: u64, pool: &mut Pool, stash: &mut Stash) {
+        // The usual case: one page, sent whole.
+        if self.ring.is_none()
+            && let Some(page) = self.page.take_if(|page| page.len() as u64 == n)
+        {
+            self.sent += n;
+            return pool.deallocate(page);
+        }
+        self.advance_slow(n, open, pool, stash);
+    }
+
+    fn advance_slow(&mut self, mut n: u64, open: u64, pool: &mut Pool, stash: &mut Stash) {
         self.sent += n;
         if let Some(ring) = &mut self.ring {
             while let Some(front) = ring.front_mut() {
@@ -302,6 +314,17 @@ impl Out<'_> {
             && page.spare_len() >= bytes.len()
         {
             page.extend(bytes);
+            self.queue.put += bytes.len() as u64;
+            return;
+        }
+        // The usual case: the first piece, and a small one.
+        if self.queue.is_empty()
+            && (1..=PAGE_FIRST).contains(&bytes.len())
+            && self.queue.broken.is_none()
+            && let Ok(mut page) = self.pool.allocate(PAGE_FIRST)
+        {
+            page.extend(bytes);
+            self.queue.page = Some(page);
             self.queue.put += bytes.len() as u64;
             return;
         }

@@ -1,8 +1,8 @@
 //! The driver for real sockets: epoll, kqueue or IOCP through `mio`, edge-triggered.
 
+use std::io::{self, IoSlice};
 #[cfg(not(target_os = "linux"))]
-use std::io::Write;
-use std::io::{self, IoSlice, Read};
+use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -338,7 +338,7 @@ impl Net for MioNet {
     }
 
     fn receive(&mut self, socket: &mut Socket, into: &mut [u8]) -> io::Result<usize> {
-        on_socket!(socket, socket => socket.read(into))
+        on_socket!(socket, socket => receive(socket, into))
     }
 
     fn send(
@@ -408,6 +408,18 @@ fn widen(Token(token): Token) -> u64 {
         return RESERVED | if token == 0xffff_ffff { 0xffff_ffff } else { token & 0x7fff_ffff };
     }
     (token >> 20) << 32 | (token & 0xf_ffff)
+}
+
+#[cfg(target_os = "linux")]
+fn receive(socket: &impl std::os::fd::AsFd, into: &mut [u8]) -> io::Result<usize> {
+    // Not through libc, whose call is a thread cancellation point: 40 instructions for nothing.
+    let (n, _) = rustix::net::recv(socket, into, rustix::net::RecvFlags::empty())?;
+    Ok(n)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn receive(socket: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
+    socket.read(into)
 }
 
 #[cfg(target_os = "linux")]
