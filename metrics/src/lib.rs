@@ -9,7 +9,10 @@ pub mod registry;
 pub mod snapshot;
 
 pub use counter::{Counter, CounterReader, Gauge, GaugeReader};
-pub use histogram::{Histogram, HistogramReader, HistogramSnapshot};
+pub use histogram::{Bucket, Histogram, HistogramReader, HistogramSnapshot};
 pub use process::ProcessFigures;
-pub use registry::{CounterId, GaugeId, HistogramId, Registry, RegistryBuilder, Shard, Unit};
-pub use snapshot::{Series, Snapshot};
+pub use registry::{
+    CounterId, DeclareError, Description, GaugeId, HistogramId, Registry, RegistryBuilder, Shard,
+    ShardError, Unit,
+};
+pub use snapshot::{HistogramSeries, Series, Snapshot};

@@ -218,7 +218,8 @@ impl Schema {
 fn check_spelling(description: &Description) -> Result<(), DeclareError> {
     let valid = |name: &str, colons: bool| {
         let part = |c: char| c.is_ascii_alphanumeric() || c == '_' || (colons && c == ':');
-        name.chars().all(part) && !name.starts_with(|c: char| c.is_ascii_digit()) && name != ""
+        let digit_first = name.starts_with(|c: char| c.is_ascii_digit());
+        !name.is_empty() && !digit_first && name.chars().all(part)
     };
     if !valid(&description.name, true) {
         return Err(DeclareError::Name { name: description.name.clone() });
