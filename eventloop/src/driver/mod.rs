@@ -8,6 +8,7 @@ mod files;
 mod mio;
 pub(crate) mod net;
 mod reactor;
+mod send;
 pub(crate) mod sim;
 
 use std::io;

@@ -1,21 +1,17 @@
 //! One turn, over any [`Net`].
 
-use std::io::{self, ErrorKind, IoSlice};
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 use corelane_mempool::Key;
 
 use super::net::{GENERATION_BITS, Net, RESERVED, Ready, listener_token};
 use crate::admit::Verdict;
-use crate::flush::{Afterwards, flushed, sent, wait_at_gate};
 use crate::id::{ListenerId, Origin, Peer};
 use crate::lane::{Lane, Room};
-use crate::link::{Link, Phase};
+use crate::link::Phase;
 use crate::mail::{Control, Doorbell};
-use crate::out::{Front, GATHER};
 use crate::protocol::{Closed, Protocol};
-use crate::services::Services;
-use crate::step::{close, make_dirty};
 use crate::time::Nanos;
 
 /// On Linux a receive that returns less than there was room for has emptied the socket: with
@@ -30,13 +26,13 @@ const WALL_REFRESH: Nanos = Nanos::from_secs(1);
 const LAST_ACCEPTS: usize = 4096;
 
 /// The driver's side of a connection; its index is that of the key.
-struct Slot<S> {
-    socket: Option<S>,
+pub(super) struct Slot<S> {
+    pub(super) socket: Option<S>,
     generation: u32,
     /// A receive may find something.
     readable: bool,
     /// A send may find room.
-    writable: bool,
+    pub(super) writable: bool,
     read_closed: bool,
 }
 
@@ -51,14 +47,14 @@ struct Door<L> {
 
 pub(crate) struct Reactor<N: Net> {
     pub(crate) net: N,
-    slots: Vec<Slot<N::Socket>>,
+    pub(super) slots: Vec<Slot<N::Socket>>,
     doors: Vec<Door<N::Listener>>,
     ready: Vec<Ready>,
     page: Box<[u8]>,
     /// Accepted eagerly this turn: registered only if they are still open at its end.
     newcomers: Vec<Key>,
     revisits: Vec<Key>,
-    flushing: Vec<Key>,
+    pub(super) flushing: Vec<Key>,
     wall_read: Option<Nanos>,
     doorbell: Option<Arc<Doorbell>>,
     /// How long to poll without blocking before blocking.
@@ -367,16 +363,6 @@ impl<N: Net> Reactor<N> {
         }
     }
 
-    /// Sends what a connection has just put out, while all that belongs to it is in the cache.
-    fn flush_last<P: Protocol>(&mut self, lane: &mut Lane<P>, key: Key) {
-        let dirty = &mut lane.services().dirty;
-        if dirty.last() == Some(&key) {
-            dirty.pop();
-            self.flushing.push(key);
-            self.send(lane, key);
-        }
-    }
-
     fn writable<P: Protocol>(&mut self, lane: &mut Lane<P>, key: Key) {
         if lane.phase(key) != Some(Phase::Connecting) {
             return lane.writable(key);
@@ -455,77 +441,6 @@ impl<N: Net> Reactor<N> {
         }
     }
 
-    /// Sends what is queued: one gathered send per connection, unless gates or files divide it.
-    fn flush<P: Protocol>(&mut self, lane: &mut Lane<P>) {
-        let early = self.flushing.len();
-        self.flushing.append(&mut lane.services().dirty);
-        for index in early..self.flushing.len() {
-            self.send(lane, self.flushing[index]);
-        }
-    }
-
-    fn send<P: Protocol>(&mut self, lane: &mut Lane<P>, key: Key) {
-        let Some((link, services)) = lane.link(key) else { return };
-        link.state.dirty = false;
-        let Some(slot) = self.slots.get_mut(key.index()) else { return };
-        let Some(socket) = &mut slot.socket else { return };
-        let mut share = services.limits.turn_bytes;
-        while !matches!(link.state.phase, Phase::Closing(_) | Phase::Connecting) {
-            let attempt = match link.out.page_only() {
-                Some(page) if slot.writable && share > 0 => Attempt {
-                    wanted: page.len(),
-                    sent: self.net.send(socket, &[IoSlice::new(page)], false),
-                    is_file: false,
-                },
-                _ => match attempt(&mut self.net, socket, link, services, slot.writable, share) {
-                    Ok(attempt) => attempt,
-                    Err(Obstacle::Unwritable) => return,
-                    Err(Obstacle::Share) => return make_dirty(&mut link.state, services, key),
-                    Err(Obstacle::Gate) => return wait_at_gate(link, services, key),
-                    Err(Obstacle::Empty) => {
-                        // Gates that are open may be all that is left.
-                        sent(link, services, 0);
-                        if flushed(link, services, key) == Afterwards::Shutdown
-                            && let Err(error) = self.net.shutdown(socket)
-                        {
-                            close(&mut link.state, services, key, Closed::Lost(error.kind()));
-                        }
-                        return;
-                    }
-                },
-            };
-            services.stats.sends += 1;
-            match attempt.sent {
-                Ok(0) if attempt.is_file => {
-                    close(&mut link.state, services, key, Closed::FileTruncated);
-                }
-                Ok(n) => {
-                    share = share.saturating_sub(n);
-                    // A short file send may also mean that the page cache had no more at once.
-                    if n < attempt.wanted && !attempt.is_file {
-                        slot.writable = false;
-                    }
-                    sent(link, services, n);
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => slot.writable = false,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => {
-                    close(&mut link.state, services, key, Closed::Lost(error.kind()));
-                }
-            }
-            if link.out.is_empty() && link.state.phase == Phase::Open {
-                return;
-            }
-        }
-    }
-
-    fn after_flush<P: Protocol>(&mut self, lane: &mut Lane<P>) {
-        for index in 0..self.flushing.len() {
-            lane.after_flush(self.flushing[index]);
-        }
-        self.flushing.clear();
-    }
-
     /// Closes what is to be closed. Nothing is stepped after this in the turn, so that a key's place
     /// is never taken again while events of this poll may still name it.
     fn reap<P: Protocol>(&mut self, lane: &mut Lane<P>) {
@@ -544,50 +459,6 @@ impl<N: Net> Reactor<N> {
         // There is room again: who paused for want of it need not wait for its time.
         for door in &mut self.doors {
             door.paused_until = Nanos::ZERO;
-        }
-    }
-}
-
-/// One call that sends, and how it went.
-struct Attempt {
-    wanted: usize,
-    sent: io::Result<usize>,
-    is_file: bool,
-}
-
-/// Why nothing can be sent.
-enum Obstacle {
-    Empty,
-    Gate,
-    /// The kernel takes no more.
-    Unwritable,
-    /// The connection had its share of this turn.
-    Share,
-}
-
-/// Sends what stands at the front, gathered as far as it is memory.
-fn attempt<N: Net, C, M>(
-    net: &mut N,
-    socket: &mut N::Socket,
-    link: &Link<C>,
-    services: &Services<M>,
-    writable: bool,
-    share: usize,
-) -> Result<Attempt, Obstacle> {
-    let mut slices = [IoSlice::new(&[]); GATHER];
-    match link.out.front(services.gates_open, &mut slices) {
-        Front::Empty => Err(Obstacle::Empty),
-        Front::Shut => Err(Obstacle::Gate),
-        _ if !writable => Err(Obstacle::Unwritable),
-        _ if share == 0 => Err(Obstacle::Share),
-        Front::Memory { slices: count, bytes, more } => {
-            let sent = net.send(socket, &slices[..count], more);
-            Ok(Attempt { wanted: bytes, sent, is_file: false })
-        }
-        Front::File { file, offset, len } => {
-            let wanted = len.min(share as u64);
-            let sent = net.send_file(socket, file, offset, wanted);
-            Ok(Attempt { wanted: wanted as usize, sent, is_file: true })
         }
     }
 }

@@ -1,0 +1,142 @@
+//! The sending half of a turn.
+
+use std::io::{self, ErrorKind, IoSlice};
+
+use corelane_mempool::Key;
+
+use super::net::Net;
+use super::reactor::Reactor;
+use crate::flush::{Afterwards, flushed, sent, wait_at_gate};
+use crate::lane::Lane;
+use crate::link::{Link, Phase};
+use crate::out::{Front, GATHER};
+use crate::protocol::{Closed, Protocol};
+use crate::services::Services;
+use crate::step::{close, make_dirty};
+
+impl<N: Net> Reactor<N> {
+    /// Sends what a connection has just put out, while all that belongs to it is in the cache.
+    pub(super) fn flush_last<P: Protocol>(&mut self, lane: &mut Lane<P>, key: Key) {
+        let dirty = &mut lane.services().dirty;
+        if dirty.last() == Some(&key) {
+            dirty.pop();
+            self.flushing.push(key);
+            self.send(lane, key);
+        }
+    }
+
+    /// Sends what is queued: one gathered send per connection, unless gates or files divide it.
+    pub(super) fn flush<P: Protocol>(&mut self, lane: &mut Lane<P>) {
+        let early = self.flushing.len();
+        self.flushing.append(&mut lane.services().dirty);
+        for index in early..self.flushing.len() {
+            self.send(lane, self.flushing[index]);
+        }
+    }
+
+    fn send<P: Protocol>(&mut self, lane: &mut Lane<P>, key: Key) {
+        let Some((link, services)) = lane.link(key) else { return };
+        link.state.dirty = false;
+        let Some(slot) = self.slots.get_mut(key.index()) else { return };
+        let Some(socket) = &mut slot.socket else { return };
+        let mut share = services.limits.turn_bytes;
+        while !matches!(link.state.phase, Phase::Closing(_) | Phase::Connecting) {
+            let attempt = match link.out.page_only() {
+                Some(page) if slot.writable && share > 0 => Attempt {
+                    wanted: page.len(),
+                    sent: self.net.send(socket, &[IoSlice::new(page)], false),
+                    is_file: false,
+                },
+                _ => match attempt(&mut self.net, socket, link, services, slot.writable, share) {
+                    Ok(attempt) => attempt,
+                    Err(Obstacle::Unwritable) => return,
+                    Err(Obstacle::Share) => return make_dirty(&mut link.state, services, key),
+                    Err(Obstacle::Gate) => return wait_at_gate(link, services, key),
+                    Err(Obstacle::Empty) => {
+                        // Gates that are open may be all that is left.
+                        sent(link, services, 0);
+                        if flushed(link, services, key) == Afterwards::Shutdown
+                            && let Err(error) = self.net.shutdown(socket)
+                        {
+                            close(&mut link.state, services, key, Closed::Lost(error.kind()));
+                        }
+                        return;
+                    }
+                },
+            };
+            services.stats.sends += 1;
+            match attempt.sent {
+                Ok(0) if attempt.is_file => {
+                    close(&mut link.state, services, key, Closed::FileTruncated);
+                }
+                Ok(n) => {
+                    share = share.saturating_sub(n);
+                    // A short file send may also mean that the page cache had no more at once.
+                    if n < attempt.wanted && !attempt.is_file {
+                        slot.writable = false;
+                    }
+                    sent(link, services, n);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => slot.writable = false,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    close(&mut link.state, services, key, Closed::Lost(error.kind()));
+                }
+            }
+            if link.out.is_empty() && link.state.phase == Phase::Open {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn after_flush<P: Protocol>(&mut self, lane: &mut Lane<P>) {
+        for index in 0..self.flushing.len() {
+            lane.after_flush(self.flushing[index]);
+        }
+        self.flushing.clear();
+    }
+}
+
+/// One call that sends, and how it went.
+struct Attempt {
+    wanted: usize,
+    sent: io::Result<usize>,
+    is_file: bool,
+}
+
+/// Why nothing can be sent.
+enum Obstacle {
+    Empty,
+    Gate,
+    /// The kernel takes no more.
+    Unwritable,
+    /// The connection had its share of this turn.
+    Share,
+}
+
+/// Sends what stands at the front, gathered as far as it is memory.
+fn attempt<N: Net, C, M>(
+    net: &mut N,
+    socket: &mut N::Socket,
+    link: &Link<C>,
+    services: &Services<M>,
+    writable: bool,
+    share: usize,
+) -> Result<Attempt, Obstacle> {
+    let mut slices = [IoSlice::new(&[]); GATHER];
+    match link.out.front(services.gates_open, &mut slices) {
+        Front::Empty => Err(Obstacle::Empty),
+        Front::Shut => Err(Obstacle::Gate),
+        _ if !writable => Err(Obstacle::Unwritable),
+        _ if share == 0 => Err(Obstacle::Share),
+        Front::Memory { slices: count, bytes, more } => {
+            let sent = net.send(socket, &slices[..count], more);
+            Ok(Attempt { wanted: bytes, sent, is_file: false })
+        }
+        Front::File { file, offset, len } => {
+            let wanted = len.min(share as u64);
+            let sent = net.send_file(socket, file, offset, wanted);
+            Ok(Attempt { wanted: wanted as usize, sent, is_file: true })
+        }
+    }
+}
