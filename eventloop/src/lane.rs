@@ -32,6 +32,14 @@ pub struct Lane<P: Protocol> {
     drain_until: Nanos,
 }
 
+/// A lane's engine, its connections, and what they share.
+pub(crate) type Parts<'a, P> =
+    (&'a mut P, &'a mut Slab<Link<<P as Protocol>::Conn>>, &'a mut Services<<P as Protocol>::Mail>);
+
+/// One connection, and what it shares with the others.
+pub(crate) type Attached<'a, P> =
+    (&'a mut Link<<P as Protocol>::Conn>, &'a mut Services<<P as Protocol>::Mail>);
+
 /// Where the driver puts what it receives for a connection.
 pub(crate) enum Room<'a> {
     /// Into the lane's shared page.
@@ -153,16 +161,13 @@ impl<P: Protocol> Lane<P> {
 /// What drivers do with a lane.
 impl<P: Protocol> Lane<P> {
     /// The engine, its connections and what they share, to be used side by side.
-    pub(crate) fn parts(&mut self) -> (&mut P, &mut Slab<Link<P::Conn>>, &mut Services<P::Mail>) {
+    pub(crate) fn parts(&mut self) -> Parts<'_, P> {
         (&mut self.protocol, &mut self.links, &mut self.services)
     }
 
     /// A connection and what it shares with the others.
     #[inline]
-    pub(crate) fn link(
-        &mut self,
-        key: Key,
-    ) -> Option<(&mut Link<P::Conn>, &mut Services<P::Mail>)> {
+    pub(crate) fn link(&mut self, key: Key) -> Option<Attached<'_, P>> {
         Some((self.links.get_mut(key)?, &mut self.services))
     }
 

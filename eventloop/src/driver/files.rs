@@ -111,7 +111,11 @@ fn meta(stat: &Stat) -> Meta {
         FileType::Directory => FileKind::Directory,
         _ => FileKind::Other,
     };
-    let secs = u64::try_from(stat.st_mtime).unwrap_or(0);
-    let modified = Nanos::from_secs(secs) + Nanos(stat.st_mtime_nsec as u64);
+    let modified = Nanos::from_secs(natural(stat.st_mtime)) + Nanos(natural(stat.st_mtime_nsec));
     Meta { len: u64::try_from(stat.st_size).unwrap_or(0), modified, kind }
+}
+
+/// A number that is never negative in earnest, whichever type the platform gives it.
+fn natural(number: impl TryInto<u64>) -> u64 {
+    number.try_into().unwrap_or(0)
 }

@@ -86,6 +86,18 @@ impl Args {
         })
     }
 
+    /// The limits in one line, for the announcement.
+    fn limits(&self) -> String {
+        format!(
+            "body {} bytes, head {:?}, body {:?}, idle {:?}, drain {:?}",
+            self.max_body,
+            self.head_timeout,
+            self.body_timeout,
+            self.idle_timeout,
+            self.listen.drain_timeout
+        )
+    }
+
     fn http(&self) -> HttpConfig {
         HttpConfig {
             limits: Limits { body_bytes: self.max_body as u64, ..Limits::DEFAULT },
@@ -101,7 +113,6 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let response = args.response()?;
     let plan = args.listen.plan(true)?;
     let service = Service::prepare(&args.service)?;
-    let connections = plan.connections;
     let config = args.http();
     let mut supervisor = Supervisor::new(plan);
     let metrics = HttpMetrics::declare(supervisor.metrics());
@@ -112,5 +123,5 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
             Http::new(response.clone(), config.clone(), counters)
         })
         .map_err(|error| Failure::Run(error.into()))?;
-    service.run(server, Some(requests), connections, args.listen.drain_timeout)
+    service.run(server, Some(requests), &args.limits(), args.listen.drain_timeout)
 }

@@ -77,7 +77,7 @@ impl Service {
         self,
         server: Server,
         requests: Option<CounterId>,
-        connections: usize,
+        limits: &str,
         drain: Duration,
     ) -> Result<(), Failure> {
         let stopping = Arc::new(AtomicBool::new(false));
@@ -92,7 +92,7 @@ impl Service {
             }
             _ => None,
         };
-        announce(&server, admin.as_ref(), connections);
+        announce(&server, admin.as_ref(), limits);
         let ended = server.join();
         if let Some(reporter) = reporter {
             reporter.stop();
@@ -165,7 +165,7 @@ fn start_admin(
 }
 
 /// Says what runs, where, and within which limits.
-fn announce(server: &Server, admin: Option<&Server>, connections: usize) {
+fn announce(server: &Server, admin: Option<&Server>, limits: &str) {
     let mut out = std::io::stdout().lock();
     // Whoever closed the output does not want to hear it.
     for address in server.addresses() {
@@ -177,6 +177,7 @@ fn announce(server: &Server, admin: Option<&Server>, connections: usize) {
     }
     let loops = server.lanes();
     let s = if loops == 1 { "" } else { "s" };
-    let _ = writeln!(out, "{loops} loop{s}, at most {connections} connections");
+    let _ =
+        writeln!(out, "{loops} loop{s}; limits: {} connections, {limits}", server.open().limit());
     let _ = out.flush();
 }

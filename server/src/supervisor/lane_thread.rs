@@ -104,7 +104,7 @@ impl<P: Protocol> LaneThread<P> {
         }
         let admit: Box<dyn Admit + Send> = match self.plan.accept {
             AcceptMode::PerLane => {
-                let mut config = self.plan.admission.clone();
+                let mut config = self.plan.admission;
                 let lanes = self.plan.lanes.try_into().ok().and_then(std::num::NonZeroU32::new);
                 if let (Some(rate), Some(lanes)) = (config.accept_rate, lanes) {
                     config.accept_rate = Some(rate.share(lanes));

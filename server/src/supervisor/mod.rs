@@ -127,7 +127,7 @@ impl Supervisor {
         };
         if let AcceptMode::Dispatch(placement) = plan.accept {
             let placer = Placer::new(placement, plan.lanes, plan.seed);
-            let admission = Admission::new(plan.admission.clone(), open.clone());
+            let admission = Admission::new(plan.admission, open.clone());
             server.dispatch(std::mem::take(&mut doors.shared), placer, admission, &targets)?;
         }
         for (index, post) in posts.into_iter().enumerate() {
