@@ -82,14 +82,13 @@ impl HttpCounters {
     }
 
     #[inline]
-    fn response(&mut self, status: u16) {
+    pub(crate) fn response(&mut self, status: u16) {
         let class = usize::from(status / 100);
         self.responses[if class < self.responses.len() { class } else { 0 }] += 1;
     }
 
     #[cold]
     pub(crate) fn refused(&mut self, refusal: Refusal) {
-        self.response(refusal.status());
         let at = Refusal::ALL.iter().position(|other| *other == refusal);
         if let Some(&id) = at.and_then(|at| self.metrics.refusals.get(at)) {
             self.shard.add(id, 1);

@@ -196,6 +196,7 @@ impl<H: Handler> Http<H> {
         io: &mut Io<'_, M>,
     ) -> Flow {
         conn.closing = true;
+        self.counters.response(answer.status);
         refuse::write(answer, self.date.date(), &mut io.out());
         Flow::Linger
     }
@@ -243,7 +244,10 @@ impl<H: Handler> Protocol for Http<H> {
         match event {
             Event::Bytes => self.serve(conn, io),
             Event::Sent(_) => {
-                self.sent(conn, io.now());
+                // Later answers may still wait: then a later mark is still to come.
+                if io.pending() == 0 {
+                    self.sent(conn, io.now());
+                }
                 Flow::Read
             }
             Event::Opened | Event::Drained | Event::Mail(()) => Flow::Read,
