@@ -50,7 +50,7 @@ pub(crate) struct Kit {
     /// The last gate level given out, and the one to open in the next turn.
     gate_last: u64,
     gate_due: u64,
-    /// Text that came to the lane rather than to a connection.
+    /// Connections are refused while this is set.
     pub(crate) refuse: bool,
 }
 
@@ -125,7 +125,7 @@ impl Protocol for Kit {
             Event::Mail(Letter::Ask { .. }) => panic!("a question to a connection"),
         }
         let flow = match conn.errand {
-            Some(_) => self.run_errand(conn, event_opened(conn, io), io),
+            Some(_) => self.run_errand(conn, io),
             None => self.run(conn, io),
         };
         self.max_pending = self.max_pending.max(io.pending());
@@ -168,11 +168,6 @@ impl Protocol for Kit {
     }
 }
 
-/// True once there is nothing left to say to the far end.
-fn event_opened(conn: &KitConn, io: &Io<'_, Letter>) -> bool {
-    conn.errand.is_some() && io.sent() + io.pending() == 0
-}
-
 impl Kit {
     /// One that can dial these addresses.
     pub(crate) fn dialing(targets: Vec<SocketAddr>) -> Kit {
@@ -180,9 +175,9 @@ impl Kit {
     }
 
     /// An outbound connection: asks, and takes the answer home.
-    fn run_errand(&mut self, conn: &mut KitConn, first: bool, io: &mut Io<'_, Letter>) -> Flow {
+    fn run_errand(&mut self, conn: &mut KitConn, io: &mut Io<'_, Letter>) -> Flow {
         let Some((from, text)) = &conn.errand else { return Flow::Read };
-        if first {
+        if io.sent() + io.pending() == 0 {
             io.out().put(text);
             io.out().put(b"\n");
         }
@@ -335,8 +330,7 @@ fn file(word: &str, path: &str, io: &mut Io<'_, Letter>) {
     io.out().put(answer.as_bytes());
 }
 
-/// What the client must receive if nothing is lost: the naive model. `None` stands for commands that
-/// the model does not know.
+/// What the client must receive if nothing is lost: the naive model.
 pub(crate) fn model(commands: &[String]) -> Vec<u8> {
     let mut expected = Vec::new();
     for line in commands {
