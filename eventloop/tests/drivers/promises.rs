@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use corelane_eventloop::{
-    Admit, Chunk, Closed, ConnId, End, Event, Flow, Hosted, Io, Lane, LaneConfig, ListenOptions,
-    Mark, Nanos, Origin, Protocol, Target, Verdict,
+    Admit, Chunk, Closed, ConnId, End, Event, Faults, Flow, Hosted, Io, Lane, LaneConfig,
+    ListenOptions, Mark, Nanos, Origin, Protocol, Target, Verdict,
 };
 use corelane_mempool::{Budget, Pool, PoolConfig};
 
@@ -14,7 +14,7 @@ use crate::acts::Acts;
 use crate::commands::{Transcript, lines};
 use crate::flip::{Flip, flipped};
 use crate::kit::{Kit, model};
-use crate::rig::Rig;
+use crate::rig::{Rig, SimRig};
 use crate::stage::Stage;
 
 /// Mail arrives in the order in which it was sent; what does not fit comes back.
@@ -411,4 +411,30 @@ pub(crate) fn hosted_input_is_limited<R: Rig>() -> Transcript {
     stage.outcome(client);
     transcript.extend(stage.protocol().0.log.clone());
     transcript
+}
+
+/// An event for a connection that is gone is recognized, though another has taken its place. Only the
+/// simulated network can be told to report such.
+#[test]
+fn stale_events() {
+    let rig = SimRig::with(3, Faults { spurious: 1000, ..Faults::NONE });
+    let mut stage = Stage::<SimRig, Kit>::on(
+        rig,
+        1,
+        ListenOptions::default(),
+        |_, post| Lane::new(Kit::default(), LaneConfig::default(), post),
+        64,
+    );
+    let first = stage.client(b"quit\n");
+    stage.outcome(first);
+    let second = stage.client(b"say here\n");
+    stage.expect(second, "here\n");
+    let before = *stage.stats();
+    stage.protocol().steps = 0;
+    for _ in 0..50 {
+        stage.turn();
+    }
+    assert_eq!(stage.stats().stale_events - before.stale_events, 50);
+    assert_eq!(stage.stats().receives - before.receives, 50, "those for the live one");
+    assert_eq!(stage.protocol().steps, 0);
 }
