@@ -1,1 +1,1 @@
-//! Benchmarks of every corelane crate beside its best-known rival.
+#![doc = include_str!("../README.md")]

@@ -4,7 +4,27 @@ use std::collections::HashSet;
 use std::fs;
 use std::io;
 
-/// CPU time in nanoseconds that the living threads of `process` and of its descendants have used.
+/// What the scheduler has given to a process and its descendants so far.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Cpu {
+    /// Nanoseconds spent on a core, in user and kernel mode.
+    pub ran_nanos: u64,
+    /// Nanoseconds spent ready to run while something else had the core.
+    pub waited_nanos: u64,
+}
+
+impl Cpu {
+    /// What was added since `earlier`.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            ran_nanos: self.ran_nanos.saturating_sub(earlier.ran_nanos),
+            waited_nanos: self.waited_nanos.saturating_sub(earlier.waited_nanos),
+        }
+    }
+}
+
+/// What the living threads of `process` and of its descendants have used.
 ///
 /// Read from `/proc/PID/task/*/schedstat`: nanoseconds, where `/proc/PID/stat` counts ticks of
 /// 10 ms. A thread that is running is up to one scheduler tick (1–4 ms) ahead of what it shows, so
@@ -12,13 +32,17 @@ use std::io;
 ///
 /// # Errors
 /// When the process is gone, or the kernel was built without scheduler statistics.
-pub fn cpu_nanos(process: u32) -> io::Result<u64> {
-    let mut total = 0;
+pub fn cpu(process: u32) -> io::Result<Cpu> {
+    let mut total = Cpu::default();
     for task in tasks(process)? {
         // A thread may end between the listing and the reading.
         let Ok(text) = fs::read_to_string(format!("/proc/{task}/schedstat")) else { continue };
-        let first = text.split_ascii_whitespace().next().and_then(|word| word.parse::<u64>().ok());
-        total += first.ok_or_else(|| invalid("schedstat", &text))?;
+        let mut words = text.split_ascii_whitespace().map(str::parse::<u64>);
+        let (Some(Ok(ran)), Some(Ok(waited))) = (words.next(), words.next()) else {
+            return Err(invalid("schedstat", &text));
+        };
+        total.ran_nanos += ran;
+        total.waited_nanos += waited;
     }
     Ok(total)
 }
@@ -92,13 +116,13 @@ mod tests {
     #[test]
     fn this_process_has_used_time_and_memory() {
         let me = std::process::id();
-        let before = cpu_nanos(me).unwrap();
+        let before = cpu(me).unwrap();
         let started = std::time::Instant::now();
         // Long enough for several scheduler ticks to bring the figure up to date.
         while started.elapsed() < std::time::Duration::from_millis(100) {
             std::hint::spin_loop();
         }
-        assert!(cpu_nanos(me).unwrap() > before);
+        assert!(cpu(me).unwrap().since(before).ran_nanos > 0);
         assert!(resident_bytes(me).unwrap() > 64 * 1024);
     }
 
@@ -114,7 +138,7 @@ mod tests {
     #[test]
     fn a_process_that_is_gone_is_an_error() {
         // Above the largest PID that Linux gives out (2^22).
-        assert!(cpu_nanos(1 << 23).is_err());
+        assert!(cpu(1 << 23).is_err());
         assert!(resident_bytes(1 << 23).is_err());
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::plan::Plan;
+use crate::process::Cpu;
 use crate::tally::{Faults, Tally};
 
 /// What a run has shown: only what was counted between the opening and the closing of its window.
@@ -21,10 +22,10 @@ pub struct Report {
     watched: Option<Watched>,
 }
 
-/// CPU time of the watched process.
+/// What the watched process used.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Watched {
-    pub(crate) cpu: Duration,
+    pub(crate) cpu: Cpu,
     pub(crate) elapsed: Duration,
 }
 
@@ -84,23 +85,29 @@ impl Report {
         Duration::from_nanos(self.tally.latency.max())
     }
 
-    /// CPU time the generator itself used for each response, in microseconds.
+    /// CPU time the generator itself used for each response, in microseconds. `None` without
+    /// response.
     #[must_use]
-    pub fn client_cpu_micros(&self) -> f64 {
+    pub fn client_cpu_micros(&self) -> Option<f64> {
         self.per_response(self.cpu)
     }
 
-    /// CPU time the watched process used for each response, in microseconds.
+    /// CPU time the watched process used for each response, in microseconds. `None` without
+    /// response or watched process.
     #[must_use]
     pub fn server_cpu_micros(&self) -> Option<f64> {
-        self.watched.map(|watched| self.per_response(watched.cpu))
+        let watched = self.watched?;
+        self.per_response(Duration::from_nanos(watched.cpu.ran_nanos))
     }
 
-    /// How busy the watched process was, in cores: 1.0 is one core without a pause. Below about
-    /// 0.9 its CPU time per response contains the price of going idle and waking.
+    /// How busy the watched process was, in cores: 1.0 is one core without a pause. Counts the time
+    /// it ran and the time it wanted to run while something else had its core. Below about 0.9 its
+    /// CPU time per response contains the price of going idle and waking.
     #[must_use]
     pub fn server_cores(&self) -> Option<f64> {
-        self.watched.map(|watched| watched.cpu.as_secs_f64() / watched.elapsed.as_secs_f64())
+        self.watched.map(|Watched { cpu, elapsed }| {
+            (cpu.ran_nanos + cpu.waited_nanos) as f64 / elapsed.as_nanos() as f64
+        })
     }
 
     /// How busy the generator was, in cores.
@@ -142,8 +149,9 @@ impl Report {
         })
     }
 
-    fn per_response(&self, cpu: Duration) -> f64 {
-        cpu.as_secs_f64() * 1e6 / self.tally.responses.max(1) as f64
+    fn per_response(&self, cpu: Duration) -> Option<f64> {
+        let responses = self.tally.responses;
+        (responses > 0).then(|| cpu.as_secs_f64() * 1e6 / responses as f64)
     }
 }
 
@@ -170,10 +178,13 @@ impl fmt::Display for Report {
             micros(self.latency(0.999)),
             micros(self.latency_max()),
         )?;
-        let (each, cores) = (self.client_cpu_micros(), self.client_cores());
-        write!(out, "client CPU  {each:.2} µs per response, {cores:.2} cores")?;
-        if let (Some(each), Some(cores)) = (self.server_cpu_micros(), self.server_cores()) {
-            write!(out, "\nserver CPU  {each:.2} µs per response, {cores:.2} cores")?;
+        let used = |each: Option<f64>, cores: f64| match each {
+            Some(each) => format!("{each:.2} µs per response, {cores:.2} cores"),
+            None => format!("{cores:.2} cores, without any response"),
+        };
+        write!(out, "client CPU  {}", used(self.client_cpu_micros(), self.client_cores()))?;
+        if let Some(cores) = self.server_cores() {
+            write!(out, "\nserver CPU  {}", used(self.server_cpu_micros(), cores))?;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use crate::limits;
 use crate::plan::{Plan, Stop};
 use crate::report::{Report, Watched};
 use crate::tally::{Faults, Tally};
-use crate::worker::{Window, Worker, watched_nanos};
+use crate::worker::{Window, Worker, watched_cpu};
 
 /// Carries out `plan` and reports what happened.
 ///
@@ -37,7 +37,7 @@ pub fn run(plan: &Plan) -> Result<Report, Error> {
         running.into_iter().map(join).collect()
     });
     // Before the workers are dropped: closing their connections is not part of the run.
-    let watched_until = plan.watch.map(watched_nanos).transpose()?;
+    let watched_until = plan.watch.map(watched_cpu).transpose()?;
     let watched_at = Instant::now();
     let results = results.into_iter().collect::<Result<Vec<_>, _>>()?;
     let mut tally = Tally::new()?;
@@ -48,11 +48,9 @@ pub fn run(plan: &Plan) -> Result<Report, Error> {
         tally.add(&worker.tally);
         elapsed = elapsed.max(window.closed_at - window.opened_at);
         cpu += window.cpu;
-        if let (Some(from), Some(until)) = (window.watched_nanos, watched_until) {
-            watched = Some(Watched {
-                cpu: Duration::from_nanos(until.saturating_sub(from)),
-                elapsed: watched_at - window.opened_at,
-            });
+        if let (Some(from), Some(until)) = (window.watched, watched_until) {
+            watched =
+                Some(Watched { cpu: until.since(from), elapsed: watched_at - window.opened_at });
         }
     }
     Ok(Report::new(plan, tally, elapsed, cpu, watched))

@@ -15,7 +15,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::connection::{Connection, Phase};
 use crate::error::Error;
 use crate::plan::{Plan, Stop};
-use crate::process;
+use crate::process::{self, Cpu};
 use crate::response::Rules;
 use crate::source::{Dialled, Source};
 use crate::tally::{Faults, Tally};
@@ -50,8 +50,8 @@ pub(crate) struct Window {
     pub(crate) closed_at: Instant,
     /// CPU time of the loop's thread.
     pub(crate) cpu: Duration,
-    /// CPU time of the watched process when the window opened.
-    pub(crate) watched_nanos: Option<u64>,
+    /// What the watched process had used when the window opened.
+    pub(crate) watched: Option<Cpu>,
 }
 
 pub(crate) struct Worker<'plan> {
@@ -174,9 +174,9 @@ impl<'plan> Worker<'plan> {
     }
 
     fn open_window(&self, watch: Option<u32>) -> Result<Window, Error> {
-        let watched = watch.map(watched_nanos).transpose()?;
+        let watched = watch.map(watched_cpu).transpose()?;
         let now = Instant::now();
-        Ok(Window { opened_at: now, closed_at: now, cpu: thread_cpu(), watched_nanos: watched })
+        Ok(Window { opened_at: now, closed_at: now, cpu: thread_cpu(), watched })
     }
 
     fn close_window(&self, window: &mut Window) {
@@ -466,8 +466,8 @@ fn is_connected(connection: &Connection) -> bool {
     rustix::net::getpeername(&connection.socket).is_ok()
 }
 
-pub(crate) fn watched_nanos(process: u32) -> Result<u64, Error> {
-    process::cpu_nanos(process).map_err(|source| Error::Watch { process, source })
+pub(crate) fn watched_cpu(process: u32) -> Result<Cpu, Error> {
+    process::cpu(process).map_err(|source| Error::Watch { process, source })
 }
 
 fn thread_cpu() -> Duration {

@@ -75,12 +75,16 @@ enum Command {
     /// Becomes another program on one core, in a session of its own (used by compare itself)
     #[command(hide = true)]
     Launch(Launch),
+    /// Keeps a core busy (used by compare itself)
+    #[command(hide = true)]
+    Spin,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.command {
         Some(Command::Launch(launch)) => launch.exec(),
+        Some(Command::Spin) => launch::spin(),
         None => compare(&arguments),
     };
     match result {
@@ -192,6 +196,10 @@ fn run(
             }
         }
     }
+    let _ballast = match workload.wants_ballast() {
+        true => Some(launch::ballast(plan.server_core)?),
+        false => None,
+    };
     for round in 0..plan.rounds as usize {
         // Each round starts with another server, so that none is always the first.
         if workload == Workload::Idle {

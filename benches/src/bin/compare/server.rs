@@ -145,7 +145,7 @@ impl Running {
         let address = free_address()?;
         let log_path = scratch.path().join(format!("{server}-{}.log", address.port()));
         let log = File::create(&log_path).context("cannot create a log")?;
-        let child = launch::command(core, &program)?
+        let child = launch::command(core, &program, workload.wants_ballast())?
             .args(server.arguments(workload, address.port(), scratch)?)
             .stdout(log.try_clone()?)
             .stderr(log)

@@ -49,6 +49,12 @@ impl Workload {
         options
     }
 
+    /// Whether the client has more work than the server, so that only beside ballast on its core
+    /// the server is never idle.
+    pub(crate) fn wants_ballast(self) -> bool {
+        self == Self::Close
+    }
+
     /// Length in bytes of each request to `authority`.
     pub(crate) fn request_length(self, authority: &str) -> anyhow::Result<usize> {
         let mut fields = Vec::new();

@@ -1,0 +1,240 @@
+//! Runs against small servers that behave, and misbehave, in known ways: what is reported must be
+//! what happened.
+
+#![allow(clippy::unwrap_used)] // Helpers outside of test functions fail by panicking, too.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use corelane_load::{Error, Expect, Faults, Held, Plan, Report, Request, Stop, run};
+
+const PLAIN: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nVrypt";
+const CLOSING: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nVrypt";
+
+/// What a server does with one request.
+enum Act {
+    Reply(String),
+    ReplyAndClose(String),
+    Close,
+    Ignore,
+}
+
+/// A server that asks `act` what to do with request `index` of a connection, counted from 0.
+/// Where it listens, and how many requests it has seen.
+fn serve(act: impl Fn(u64) -> Act + Send + Sync + 'static) -> (SocketAddr, Arc<AtomicU64>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let seen = Arc::new(AtomicU64::new(0));
+    let act = Arc::new(act);
+    let counter = Arc::clone(&seen);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (act, seen) = (Arc::clone(&act), Arc::clone(&counter));
+            thread::spawn(move || converse(stream.unwrap(), &*act, &seen));
+        }
+    });
+    (address, seen)
+}
+
+fn converse(mut stream: TcpStream, act: &dyn Fn(u64) -> Act, seen: &AtomicU64) {
+    let (mut input, mut page, mut index) = (Vec::new(), [0; 4096], 0);
+    loop {
+        let Some(end) = input.windows(4).position(|window| window == b"\r\n\r\n") else {
+            match stream.read(&mut page) {
+                Ok(0) | Err(_) => return,
+                Ok(count) => input.extend_from_slice(&page[..count]),
+            }
+            continue;
+        };
+        input.drain(..end + 4);
+        seen.fetch_add(1, Ordering::SeqCst);
+        let closes = match act(index) {
+            Act::Reply(text) => stream.write_all(text.as_bytes()).is_err(),
+            Act::ReplyAndClose(text) => {
+                let _ = stream.write_all(text.as_bytes());
+                true
+            }
+            Act::Close => true,
+            Act::Ignore => false,
+        };
+        if closes {
+            return;
+        }
+        index += 1;
+    }
+}
+
+fn plan(address: SocketAddr, requests: u64) -> Plan {
+    let request = Request::new("GET", "/", "localhost", &[], b"").unwrap();
+    let mut plan = Plan::new(address, request);
+    plan.connections = 4;
+    plan.stop = Stop::Requests(requests);
+    plan
+}
+
+fn plain() -> Act {
+    Act::Reply(PLAIN.to_owned())
+}
+
+fn assert_clean(report: &Report, responses: u64) {
+    assert_eq!(report.faults(), Faults::default(), "{report}");
+    assert_eq!(report.responses(), responses);
+}
+
+#[test]
+fn exactly_the_requests_asked_for_are_sent() {
+    let (address, seen) = serve(|_| plain());
+    for (threads, pipeline) in [(1, 1), (3, 1), (1, 16), (2, 7)] {
+        seen.store(0, Ordering::SeqCst);
+        let report = run(&Plan { threads, pipeline, ..plan(address, 1_001) }).unwrap();
+        assert_clean(&report, 1_001);
+        assert_eq!(seen.load(Ordering::SeqCst), 1_001, "{threads} threads, {pipeline} deep");
+        assert!(report.latency(0.5) > Duration::ZERO);
+        assert!(report.latency(0.5) <= report.latency_max());
+    }
+}
+
+#[test]
+fn a_timed_run_lasts_as_long_as_it_says() {
+    let (address, _) = serve(|_| plain());
+    let mut plan = plan(address, 1);
+    plan.stop = Stop::After(Duration::from_millis(300));
+    plan.warm_up = Duration::from_millis(100);
+    plan.watch = Some(std::process::id());
+    let started = Instant::now();
+    let report = run(&plan).unwrap();
+    assert!(started.elapsed() >= Duration::from_millis(400));
+    assert!(report.elapsed() >= Duration::from_millis(299), "{report}");
+    assert!(report.responses() > 0);
+    assert_eq!(report.connections_opened(), 0, "opened during the warm-up");
+    assert!(report.server_cpu_micros().is_some_and(|micros| micros > 0.0));
+}
+
+#[test]
+fn each_request_has_a_connection_of_its_own_when_it_says_close() {
+    let (address, _) = serve(|_| Act::ReplyAndClose(CLOSING.to_owned()));
+    let request = Request::new("GET", "/", "a", &[("Connection", "close")], b"").unwrap();
+    let report = run(&Plan { request, ..plan(address, 300) }).unwrap();
+    assert_clean(&report, 300);
+    assert_eq!(report.connections_opened(), 300);
+}
+
+#[test]
+fn an_announced_close_is_no_fault_even_amid_a_pipeline() {
+    let (address, _) = serve(|index| match index {
+        2 => Act::ReplyAndClose(CLOSING.to_owned()),
+        _ => plain(),
+    });
+    assert_clean(&run(&plan(address, 300)).unwrap(), 300);
+}
+
+#[test]
+fn bodies_until_close_and_changing_dates_are_counted() {
+    let (address, _) = serve(|_| Act::ReplyAndClose("HTTP/1.0 200 OK\r\n\r\nVrypt".to_owned()));
+    let mut until_close = plan(address, 50);
+    until_close.expect.body = Some(b"Vrypt".to_vec());
+    assert_clean(&run(&until_close).unwrap(), 50);
+    let (address, _) = serve(|index| {
+        let head = format!("HTTP/1.1 200 OK\r\nDate: {index}\r\nTransfer-Encoding: chunked\r\n");
+        Act::Reply(head + "\r\n5\r\nVrypt\r\n0\r\n\r\n")
+    });
+    let mut chunked = plan(address, 500);
+    chunked.expect.body = Some(b"Vrypt".to_vec());
+    assert_clean(&run(&chunked).unwrap(), 500);
+}
+
+#[test]
+fn an_early_close_is_a_fault_and_nothing_is_sent_twice() {
+    let (address, seen) = serve(|index| if index == 2 { Act::Close } else { plain() });
+    let report = run(&plan(address, 30)).unwrap();
+    let faults = report.faults();
+    assert_eq!(report.responses() + faults.total(), 30, "{report}");
+    assert_eq!(faults.total(), faults.closed_early + faults.resets, "{report}");
+    assert!(faults.total() >= 8, "{report}");
+    assert_eq!(seen.load(Ordering::SeqCst), 30);
+}
+
+#[test]
+fn silence_is_a_timeout_and_the_run_ends() {
+    let (address, _) = serve(|_| Act::Ignore);
+    let timeout = Duration::from_millis(300);
+    let report = run(&Plan { timeout, ..plan(address, 8) }).unwrap();
+    assert_eq!(report.faults(), Faults { timeouts: 8, ..Faults::default() }, "{report}");
+    assert_eq!(report.responses(), 0);
+}
+
+#[test]
+fn wrong_answers_are_counted_apart() {
+    let (address, _) = serve(|index| match index {
+        0 => Act::Reply(PLAIN.replace("200 OK", "503 No")),
+        1 => Act::Reply(PLAIN.replace("Vrypt", "Other")),
+        _ => plain(),
+    });
+    let mut plan = plan(address, 100);
+    plan.connections = 1;
+    plan.expect = Expect { status: Some(200), body: Some(b"Vrypt".to_vec()) };
+    let report = run(&plan).unwrap();
+    let expected = Faults { wrong_status: 1, wrong_body: 1, ..Faults::default() };
+    assert_eq!(report.faults(), expected, "{report}");
+    assert_eq!(report.responses(), 100);
+}
+
+#[test]
+fn answers_to_nothing_and_nonsense_are_malformed() {
+    let (address, _) = serve(|_| Act::Reply(PLAIN.repeat(2)));
+    assert!(run(&plan(address, 4)).unwrap().faults().malformed > 0);
+    let (address, _) = serve(|_| Act::Reply("nonsense\r\n\r\n".to_owned()));
+    let report = run(&plan(address, 4)).unwrap();
+    assert_eq!(report.faults(), Faults { malformed: 4, ..Faults::default() }, "{report}");
+}
+
+#[test]
+fn a_server_that_does_not_close_when_asked_is_noticed() {
+    let (address, _) = serve(|_| plain());
+    let request = Request::new("GET", "/", "a", &[("Connection", "close")], b"").unwrap();
+    let report = run(&Plan { request, ..plan(address, 4) }).unwrap();
+    assert_eq!(report.responses(), 4);
+    let mut timed = Plan { stop: Stop::After(Duration::from_secs(1)), ..plan(address, 1) };
+    timed.request = Request::new("GET", "/", "a", &[("Connection", "close")], b"").unwrap();
+    timed.warm_up = Duration::ZERO;
+    assert!(run(&timed).unwrap().faults().kept_open >= 4);
+}
+
+#[test]
+fn held_connections_have_one_response_each() {
+    let (address, seen) = serve(|_| plain());
+    let mut plan = plan(address, 1);
+    plan.connections = 100;
+    let held = Held::open(&plan).unwrap();
+    assert_eq!((held.open_count(), held.faults().total()), (100, 0));
+    assert_eq!(seen.load(Ordering::SeqCst), 100);
+    let (address, _) = serve(|_| Act::ReplyAndClose(PLAIN.to_owned()));
+    plan.target = address;
+    let held = Held::open(&plan).unwrap();
+    thread::sleep(Duration::from_millis(50));
+    assert_eq!(held.open_count(), 0);
+}
+
+#[test]
+fn a_run_that_cannot_start_says_why() {
+    // Nobody listens on port 1 (tcpmux), and it is no ephemeral port.
+    let address = SocketAddr::from(([127, 0, 0, 1], 1));
+    assert!(matches!(run(&plan(address, 1)), Err(Error::Unreachable { .. })));
+    for broken in [
+        Plan { connections: 0, ..plan(address, 1) },
+        Plan { pipeline: 0, ..plan(address, 1) },
+        Plan { threads: 5, ..plan(address, 1) },
+        Plan { timeout: Duration::ZERO, ..plan(address, 1) },
+        plan(address, 0),
+    ] {
+        assert!(matches!(run(&broken), Err(Error::Range { .. })), "{broken:?}");
+    }
+    let (address, _) = serve(|_| plain());
+    let mut watching = plan(address, 1);
+    watching.watch = Some(1 << 23);
+    assert!(matches!(run(&watching), Err(Error::Watch { .. })));
+}
