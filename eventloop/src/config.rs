@@ -37,8 +37,11 @@ pub struct LaneConfig {
     pub connects: usize,
     /// How long an outbound connection may take to establish. Default 10 s.
     pub connect_time: Nanos,
-    /// How long the last output of a finished connection may take to leave. Default 30 s.
+    /// A finished connection whose output still waits must let `flush_bytes` leave within each span
+    /// of this length, or it is closed. Default 30 s.
     pub flush_time: Nanos,
+    /// See `flush_time`; what is left may be less. Default 7,200: 240 bytes per second.
+    pub flush_bytes: u64,
     /// How long input is discarded after [`Flow::Linger`](crate::Flow::Linger). Default 2 s.
     pub linger_time: Nanos,
     /// How many bytes of input are discarded then. Default 256 KiB.
@@ -63,6 +66,7 @@ impl Default for LaneConfig {
             connects: 1024,
             connect_time: Nanos::from_secs(10),
             flush_time: Nanos::from_secs(30),
+            flush_bytes: 7_200,
             linger_time: Nanos::from_secs(2),
             linger_bytes: 256 * 1024,
             seed: 0,

@@ -99,6 +99,14 @@ pub trait Files {
     fn read(&mut self, file: &File, offset: u64, into: &mut [u8]) -> io::Result<usize>;
 }
 
+/// Copies from `offset`; 0 at or beyond the end.
+pub(crate) fn read_memory(contents: &[u8], offset: u64, into: &mut [u8]) -> usize {
+    let start = usize::try_from(offset).unwrap_or(usize::MAX).min(contents.len());
+    let n = into.len().min(contents.len() - start);
+    into[..n].copy_from_slice(&contents[start..start + n]);
+    n
+}
+
 /// Stands in where no files were given.
 pub(crate) struct NoFiles;
 

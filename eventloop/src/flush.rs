@@ -59,6 +59,14 @@ impl<P: Protocol> Lane<P> {
         if let Some(tail) = link.tail.take() {
             services.pool.deallocate(tail);
         }
+        if link.state.gated {
+            services.gated_gone += 1;
+            // Gates may never open: keep the list in proportion to the connections that wait.
+            if services.gated_gone * 2 > services.gated.len() {
+                services.gated.retain(|&key| links.contains(key));
+                services.gated_gone = 0;
+            }
+        }
         let unsent = link.out.pending() > 0;
         link.out.clear(&mut services.pool, &mut services.stash);
         if matches!(link.state.origin, Origin::Accepted(_)) {

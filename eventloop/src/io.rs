@@ -182,6 +182,7 @@ impl<M> Turn<'_, M> {
     /// Opens an outbound connection. [`Protocol::open`](crate::Protocol::open) is called for it with
     /// [`Origin::Connected`]`(tag)`, then [`Event::Opened`](crate::Event::Opened) once it is
     /// established, or `close` if it failed. Gives the target back if too many are being started.
+    /// A lane that is full at that moment opens nothing, as when the protocol refuses.
     pub fn connect(&mut self, target: Target, tag: u64) -> Result<(), Full<Target>> {
         if self.services.connects.len() >= self.services.limits.connects {
             return Err(Full(target));

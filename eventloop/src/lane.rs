@@ -333,9 +333,21 @@ impl<P: Protocol> Lane<P> {
                 Some(Phase::Connecting) => {
                     self.fail(key, Closed::ConnectFailed(io::ErrorKind::TimedOut));
                 }
+                Some(Phase::Finishing | Phase::Lingering) => self.judge_flush(key),
                 _ => self.fail(key, Closed::TimedOut),
             }
         }
+    }
+
+    /// A finished connection may go on as long as its output leaves at a decent rate.
+    fn judge_flush(&mut self, key: Key) {
+        let Some((link, services)) = self.link(key) else { return };
+        let sent = link.out.sent();
+        if sent - link.state.flushed < services.limits.flush_bytes {
+            return close(&mut link.state, services, key, Closed::TimedOut);
+        }
+        link.state.flushed = sent;
+        services.wheel.set(key.index(), (services.now + services.limits.flush_time).0);
     }
 
     /// Delivers the mail that waited when this stage began, within the turn's share.
@@ -367,6 +379,7 @@ impl<P: Protocol> Lane<P> {
         }
         self.protocol.turn(&mut Turn { services: &mut self.services });
         if std::mem::take(&mut self.services.gates_moved) {
+            self.services.gated_gone = 0;
             for key in std::mem::take(&mut self.services.gated) {
                 if let Some(link) = self.links.get_mut(key) {
                     link.state.gated = false;

@@ -23,8 +23,10 @@ mod wrap;
 
 pub use admit::{Admit, AdmitAll, Verdict};
 pub use config::LaneConfig;
+#[cfg(target_os = "linux")]
+pub use driver::OsFiles;
 pub use driver::{
-    ClientId, Driver, End, Faults, ListenOptions, Listener, MemFiles, Mio, OsFiles, Sim, World,
+    ClientId, Driver, End, Faults, ListenOptions, Listener, MemFiles, Mio, Sim, World,
 };
 pub use files::{File, FileKind, Files, Meta, RootId};
 pub use id::{ConnId, LaneId, ListenerId, Origin, Peer, Target};

@@ -43,6 +43,8 @@ pub(crate) struct LinkState {
     pub(crate) gated: bool,
     /// Bytes discarded while lingering.
     pub(crate) discarded: u32,
+    /// Bytes of output that had left when the flush deadline was last set.
+    pub(crate) flushed: u64,
 }
 
 impl LinkState {
@@ -60,6 +62,7 @@ impl LinkState {
             revisit: false,
             gated: false,
             discarded: 0,
+            flushed: 0,
         }
     }
 }

@@ -93,7 +93,7 @@ pub struct OutQueue {
     /// The tail page. Empty only between `room` and the next flush.
     page: Option<Buf>,
     /// How much of the ring's front chunk has been sent (memory only; files move their offset).
-    front_sent: u32,
+    front_sent: usize,
     /// Output is missing: the connection cannot go on.
     broken: Option<Closed>,
     put: u64,
@@ -174,7 +174,7 @@ impl OutQueue {
     pub(crate) fn front<'a>(&'a self, open: u64, slices: &mut [IoSlice<'a>; GATHER]) -> Front<'a> {
         let mut count = 0;
         let mut bytes = 0;
-        let mut skip = self.front_sent as usize;
+        let mut skip = self.front_sent;
         for chunk in self.ring.iter().flat_map(|ring| ring.iter()) {
             match chunk {
                 Chunk::Gate(level) if *level <= open => continue,
@@ -238,9 +238,9 @@ impl OutQueue {
                         }
                     }
                     _ => {
-                        let left = front.len() - u64::from(self.front_sent);
+                        let left = front.len() - self.front_sent as u64;
                         if n < left {
-                            self.front_sent += n as u32;
+                            self.front_sent += n as usize;
                             n = 0;
                             break;
                         }

@@ -36,6 +36,8 @@ pub(crate) struct Services<M> {
     pub(crate) revisit: Vec<Key>,
     /// Connections whose output stands at a shut gate.
     pub(crate) gated: Vec<Key>,
+    /// How many of those are closed by now.
+    pub(crate) gated_gone: usize,
     /// Connections to remove at the end of the turn.
     pub(crate) closing: Vec<Key>,
 }
@@ -66,6 +68,7 @@ impl<M> Services<M> {
             dirty: Vec::new(),
             revisit: Vec::new(),
             gated: Vec::new(),
+            gated_gone: 0,
             closing: Vec::new(),
         }
     }

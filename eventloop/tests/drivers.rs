@@ -52,6 +52,7 @@ scenarios! { commands:
     half_close,
     close_reasons,
     flushing_times_out,
+    flushing_goes_on,
     out_of_memory,
     mail_between_lanes,
     a_megabyte_of_lines,

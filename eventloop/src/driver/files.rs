@@ -9,7 +9,7 @@ use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat2};
 
-use crate::files::{File, FileKind, Files, Meta, RootId};
+use crate::files::{File, FileKind, Files, Meta, RootId, read_memory};
 use crate::time::Nanos;
 
 /// The operating system's files beneath the given roots.
@@ -95,14 +95,6 @@ impl Files for OsFiles {
             None => Ok(read_memory(file.in_memory().unwrap_or_default(), offset, into)),
         }
     }
-}
-
-/// Copies from `offset`; 0 at or beyond the end.
-pub(crate) fn read_memory(contents: &[u8], offset: u64, into: &mut [u8]) -> usize {
-    let start = usize::try_from(offset).unwrap_or(usize::MAX).min(contents.len());
-    let n = into.len().min(contents.len() - start);
-    into[..n].copy_from_slice(&contents[start..start + n]);
-    n
 }
 
 fn meta(stat: &Stat) -> Meta {

@@ -4,6 +4,7 @@
 //! [reactor](self::reactor), over two implementations of [`net::Net`], so that the order of a turn is
 //! written once and what the simulator tests is what runs.
 
+#[cfg(target_os = "linux")]
 mod files;
 mod mio;
 pub(crate) mod net;
@@ -17,6 +18,7 @@ use crate::lane::Lane;
 use crate::protocol::Protocol;
 use crate::time::Nanos;
 
+#[cfg(target_os = "linux")]
 pub use self::files::OsFiles;
 pub use self::mio::{ListenOptions, Listener, Mio};
 pub use self::sim::{ClientId, End, Faults, MemFiles, Sim, World};

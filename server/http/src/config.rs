@@ -21,6 +21,9 @@ pub struct HttpConfig {
     pub body_time: Nanos,
     /// How long a connection may be open without a request. Default 60 s.
     pub idle_time: Nanos,
+    /// Bytes per second that a client must take off the answers waiting for it, over `idle_time`.
+    /// What the kernel has buffered counts as taken. Default 240.
+    pub read_rate: u64,
     /// Requests of one connection answered in one turn, before others have theirs. Default 128.
     pub turn_requests: u32,
 }
@@ -32,6 +35,7 @@ impl Default for HttpConfig {
             head_time: Nanos::from_secs(10),
             body_time: Nanos::from_secs(60),
             idle_time: Nanos::from_secs(60),
+            read_rate: 240,
             turn_requests: 128,
         }
     }

@@ -14,6 +14,8 @@ pub struct Conn<R> {
     /// Answered and not yet handed to the kernel: when the earliest of them began, and how many.
     pub(crate) unsent_since: Nanos,
     pub(crate) unsent: u32,
+    /// Bytes sent when the idle deadline last passed with output still waiting.
+    pub(crate) sent_before: u64,
     /// The last answer said `Connection: close`, or a refusal did.
     pub(crate) closing: bool,
 }
@@ -41,6 +43,7 @@ impl<R> Conn<R> {
             since: None,
             unsent_since: Nanos::ZERO,
             unsent: 0,
+            sent_before: 0,
             closing: false,
         }
     }

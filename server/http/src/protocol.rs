@@ -203,8 +203,10 @@ impl<H: Handler> Http<H> {
 
     /// The deadline passed: idle connections end quietly, others are told.
     fn expired<M>(&mut self, conn: &mut Conn<H::Request>, io: &mut Io<'_, M>) -> Flow {
+        if io.pending() > 0 {
+            return self.judge_reader(conn, io);
+        }
         if conn.is_idle() {
-            // Answers that the client does not read are the lane's to bound.
             return Flow::Finish;
         }
         let refusal = match conn.machine.phase() {
@@ -214,6 +216,18 @@ impl<H: Handler> Http<H> {
         self.date.refresh(io.wall().as_secs());
         self.counters.refused(refusal);
         self.refuse(conn, refusal.into(), io)
+    }
+
+    /// The deadline passed while answers wait to be read: the client may go on as long as it reads at
+    /// a decent rate.
+    fn judge_reader<M>(&mut self, conn: &mut Conn<H::Request>, io: &mut Io<'_, M>) -> Flow {
+        let least = self.config.read_rate.saturating_mul(self.config.idle_time.as_secs().max(1));
+        if io.sent() - conn.sent_before < least {
+            return Flow::Abort;
+        }
+        conn.sent_before = io.sent();
+        io.deadline(io.now() + self.config.idle_time);
+        Flow::Read
     }
 
     fn sent(&mut self, conn: &mut Conn<H::Request>, now: Nanos) {

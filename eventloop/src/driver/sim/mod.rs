@@ -7,11 +7,10 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::path::{Path, PathBuf};
 
 use super::Driver;
-use super::files::read_memory;
 use super::net::{Net, Ready};
 use super::reactor::Reactor;
 use crate::driver::ListenOptions;
-use crate::files::{File, FileKind, Files, Meta, RootId};
+use crate::files::{File, FileKind, Files, Meta, RootId, read_memory};
 use crate::id::{ListenerId, Peer, Target};
 use crate::lane::Lane;
 use crate::mail;
