@@ -1,7 +1,7 @@
 //! What the fixed documents must hold: README, CHANGELOG, decisions, compiled snippets.
 
 use crate::finding::Finding;
-use crate::markdown::Markdown;
+use crate::markdown::{Fence, Markdown};
 use crate::tree::Tree;
 
 /// The headings of a decision, in order.
@@ -19,9 +19,9 @@ const README_LINES_MAX: usize = 40;
 /// Checks that the README shows, near its top, one block with exactly two commands: the one that
 /// runs the server and the one that passes every test.
 pub fn check_readme(path: &str, document: &Markdown) -> Vec<Finding> {
-    let advice = "the first fenced block must hold exactly two commands, `cargo run --release …` \
+    let advice = "the first `sh` block must hold exactly two commands, `cargo run --release …` \
                   and `cargo test …`, and begin near the top";
-    let Some(fence) = document.fences.first() else {
+    let Some(fence) = first_commands(document) else {
         return vec![Finding::whole(path, advice)];
     };
     let commands = commands(&fence.text);
@@ -33,9 +33,14 @@ pub fn check_readme(path: &str, document: &Markdown) -> Vec<Finding> {
     vec![Finding::at(path, fence.line, format!("shows {commands:?}: {advice}"))]
 }
 
+/// The first block of commands: a picture may stand before it.
+fn first_commands(document: &Markdown) -> Option<&Fence> {
+    document.fences.iter().find(|fence| fence.language == "sh")
+}
+
 /// Checks that `.ci/run` passes the tests by the very command the README shows.
 pub fn check_ci(path: &str, script: &str, readme: &Markdown) -> Vec<Finding> {
-    let shown = readme.fences.first().map(|fence| commands(&fence.text)).unwrap_or_default();
+    let shown = first_commands(readme).map(|fence| commands(&fence.text)).unwrap_or_default();
     let test = shown.into_iter().find(|command| command.starts_with("cargo test"));
     match test {
         Some(test) if script.lines().any(|line| line.trim_end().ends_with(&test)) => Vec::new(),

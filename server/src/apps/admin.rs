@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
 
 use corelane_acceptor::{Address, Open};
 use corelane_http::{Handler, Replied, Reply};
@@ -25,8 +24,6 @@ pub struct Subject {
     pub restarts: Arc<AtomicU64>,
     /// Set once the server is stopping.
     pub stopping: Arc<AtomicBool>,
-    /// When it started.
-    pub started: Instant,
 }
 
 /// Answers `/health` (200 while serving, 503 while stopping) and `/status` (JSON).
@@ -62,7 +59,6 @@ impl Admin {
         json!({
             "name": "corelane",
             "version": env!("CARGO_PKG_VERSION"),
-            "uptime_seconds": subject.started.elapsed().as_secs_f64(),
             "stopping": subject.stopping.load(Ordering::Relaxed),
             "addresses": subject.addresses.iter().map(Address::to_string).collect::<Vec<_>>(),
             "lanes": subject.lanes,

@@ -6,6 +6,8 @@ use std::time::Duration;
 pub(super) fn parse(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
+    let number: f64 =
+        number.parse().map_err(|_| "expected a time such as 10s, 500ms or 2m".to_owned())?;
     let scale = match unit {
         "us" => 1e-6,
         "ms" => 1e-3,
@@ -14,8 +16,6 @@ pub(super) fn parse(text: &str) -> Result<Duration, String> {
         "h" => 3600.0,
         _ => return Err(format!("unknown unit `{unit}`: use us, ms, s, m or h")),
     };
-    let number: f64 =
-        number.parse().map_err(|_| "expected a time such as 10s, 500ms or 2m".to_owned())?;
     Duration::try_from_secs_f64(number * scale).map_err(|_| format!("`{text}` is out of range"))
 }
 
@@ -30,6 +30,13 @@ mod tests {
         {
             assert_eq!(parse(text), Ok(Duration::from_millis(millis)), "{text}");
         }
+    }
+
+    #[test]
+    fn says_what_it_expects() {
+        assert!(parse("soon").unwrap_err().contains("500ms"), "not that `soon` is no unit");
+        assert!(parse("5 parsecs").unwrap_err().contains("500ms"));
+        assert!(parse("5parsecs").unwrap_err().contains("use us, ms, s, m or h"));
     }
 
     #[test]

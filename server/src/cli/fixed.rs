@@ -6,6 +6,7 @@ use std::time::Duration;
 use corelane_eventloop::Nanos;
 use corelane_http::{Http, HttpConfig, HttpCounters, HttpMetrics};
 use corelane_parser::http1::Limits;
+use corelane_parser::http1::encode::EncodeError;
 
 use super::listen::{self, ListenArgs};
 use super::run::{Service, ServiceArgs};
@@ -63,7 +64,12 @@ pub(super) struct Args {
 fn header(text: &str) -> Result<(String, String), String> {
     let (name, value) =
         text.split_once(':').ok_or("expected a field such as `Content-Type: text/html`")?;
-    Ok((name.trim().to_owned(), value.trim().to_owned()))
+    let field = (name.trim(), value.trim());
+    match Fixed::new(200, &[field], Vec::new()) {
+        Ok(_) => Ok((field.0.to_owned(), field.1.to_owned())),
+        Err(EncodeError::FieldReserved) => Err("the server sets this field itself".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 impl Args {
@@ -80,9 +86,19 @@ impl Args {
             fields.push(("Content-Type", "text/plain"));
         }
         Fixed::new(self.status, &fields, body).map_err(|error| {
-            Failure::Usage(format!(
-                "--status, --header or --body: the response is not valid: {error}"
-            ))
+            Failure::Usage(match error {
+                EncodeError::BodyForbidden => format!(
+                    "--status {}: it forbids a body; leave out --body and --body-file",
+                    self.status
+                ),
+                EncodeError::TooSmall => {
+                    "--header: the fields are too long together; shorten them \
+                     or put what they say into the body"
+                        .to_owned()
+                }
+                // Each field was checked by itself, and the status by its range.
+                _ => format!("--status, --header or --body: {error}"),
+            })
         })
     }
 

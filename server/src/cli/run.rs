@@ -3,14 +3,15 @@
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
+use corelane_acceptor::Address;
 use corelane_eventloop::Nanos;
 use corelane_http::{Http, HttpConfig, HttpCounters, HttpMetrics};
 use corelane_metrics::CounterId;
 use corelane_metrics::expose::statsd::{
-    Statsd, StatsdConfig, StatsdLine, StatsdReporter, StatsdValue,
+    Statsd, StatsdConfig, StatsdError, StatsdLine, StatsdReporter, StatsdValue,
 };
 use signal_hook::consts::{SIGINT, SIGTERM};
 
@@ -51,7 +52,7 @@ fn tag(text: &str) -> Result<(String, String), String> {
 /// What stands ready before the server starts, so that a mistake in it prevents the start.
 pub(super) struct Service {
     statsd: Option<Statsd>,
-    admin: Option<corelane_acceptor::Address>,
+    admin: Option<Address>,
 }
 
 impl Service {
@@ -65,10 +66,10 @@ impl Service {
                     interval: args.statsd_interval,
                     tags: args.statsd_tag.clone(),
                 };
-                Some(Statsd::new(&config).context("--statsd")?)
+                Some(Statsd::new(&config).map_err(statsd_failure)?)
             }
         };
-        let admin = args.admin.as_deref().map(|text| listen::address(text, 9080)).transpose()?;
+        let admin = args.admin.as_deref().map(admin_address).transpose()?;
         Ok(Service { statsd, admin })
     }
 
@@ -86,9 +87,10 @@ impl Service {
             self.admin.map(|address| start_admin(address, &server, &stopping)).transpose()?;
         let reporter = match (self.statsd, requests) {
             (Some(statsd), Some(id)) => {
-                let rate = StatsdLine::new("rps", StatsdValue::Rate(id)).context("--statsd")?;
+                let rate = StatsdLine::new("rps", StatsdValue::Rate(id)).map_err(statsd_failure)?;
                 let registry = server.registry().clone();
-                Some(StatsdReporter::spawn(statsd, registry, vec![rate]).context("--statsd")?)
+                let reporter = StatsdReporter::spawn(statsd, registry, vec![rate]);
+                Some(reporter.map_err(statsd_failure)?)
             }
             _ => None,
         };
@@ -103,6 +105,34 @@ impl Service {
         }
         ended.context("a loop ended")?;
         Ok(())
+    }
+}
+
+/// Which option is wrong, and that it is: only the network and the system are not the user's doing.
+fn statsd_failure(error: StatsdError) -> Failure {
+    let option = match error {
+        // These messages say themselves what the system said: no chain of causes.
+        StatsdError::Target { .. } | StatsdError::Thread { .. } => {
+            return Failure::Run(anyhow::anyhow!("--statsd: {error}"));
+        }
+        StatsdError::Interval { .. } => "--statsd-interval",
+        StatsdError::Tag { .. } | StatsdError::TagsTooLong { .. } => "--statsd-tag",
+        StatsdError::Name { .. } => "--statsd-name",
+        _ => "--statsd",
+    };
+    Failure::Usage(format!("{option}: {error}"))
+}
+
+/// Reads the address of the admin pages.
+fn admin_address(text: &str) -> Result<Address, Failure> {
+    let address = listen::address(text, 9080)?;
+    match address.tcp() {
+        Some(tcp) if !tcp.ip().is_loopback() => Err(Failure::Usage(format!(
+            "--admin {tcp}: only loopback addresses and Unix sockets, since the pages are open to \
+             whoever reaches them; use 127.0.0.1:{}",
+            tcp.port()
+        ))),
+        _ => Ok(address),
     }
 }
 
@@ -128,19 +158,10 @@ fn obey_signals(stopper: Stopper, stopping: Arc<AtomicBool>, drain: Nanos) -> an
 /// The admin pages have a lane and metrics of their own: what they cost and count is not the
 /// server's.
 fn start_admin(
-    address: corelane_acceptor::Address,
+    address: Address,
     server: &Server,
     stopping: &Arc<AtomicBool>,
 ) -> Result<Server, Failure> {
-    if let Some(address) = address.tcp()
-        && !address.ip().is_loopback()
-    {
-        return Err(Failure::Usage(format!(
-            "--admin {address}: only loopback addresses and Unix sockets, since the pages are open \
-             to whoever reaches them; use 127.0.0.1:{}",
-            address.port()
-        )));
-    }
     let subject = Subject {
         registry: server.registry().clone(),
         addresses: server.addresses().to_vec(),
@@ -148,7 +169,6 @@ fn start_admin(
         open: server.open().clone(),
         restarts: server.restarts().clone(),
         stopping: stopping.clone(),
-        started: Instant::now(),
     };
     let mut plan = Plan::new([address]);
     plan.name = "admin".into();

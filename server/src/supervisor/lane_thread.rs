@@ -4,7 +4,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use corelane_acceptor::{Admission, Listener, Open, Targets};
@@ -41,10 +41,12 @@ pub(super) struct LaneThread<P: Protocol> {
     pub(super) open: Arc<Open>,
     pub(super) targets: Arc<Targets>,
     pub(super) restarts: Arc<AtomicU64>,
+    /// Set before the lanes are told to stop.
+    pub(super) stopping: Arc<AtomicBool>,
 }
 
 impl<P: Protocol> LaneThread<P> {
-    pub(super) fn run(self, mut post: Post<P::Mail>) -> io::Result<()> {
+    pub(super) fn run(mut self, mut post: Post<P::Mail>) -> io::Result<()> {
         let id = post.lane();
         if let Some(core) = self.core
             && let Err(error) = affinity::pin(core)
@@ -61,6 +63,14 @@ impl<P: Protocol> LaneThread<P> {
                 Ok(ended) => return ended,
                 Err(_) => post = lane.into_post(),
             }
+            // The word to stop may have died with the lane, and no connection is left to wait for.
+            if self.is_stopping() {
+                tracing::error!(
+                    lane = id,
+                    "the lane died while stopping: its connections are lost"
+                );
+                return Ok(());
+            }
             self.metrics.restarted(&shard);
             self.restarts.fetch_add(1, Ordering::Relaxed);
             tracing::error!(lane = id, "the lane died: its connections are lost, it is restarted");
@@ -70,13 +80,21 @@ impl<P: Protocol> LaneThread<P> {
         }
     }
 
-    fn turn(&self, driver: &mut Mio, lane: &mut Lane<P>, shard: &Shard) -> io::Result<()> {
+    fn turn(&mut self, driver: &mut Mio, lane: &mut Lane<P>, shard: &Shard) -> io::Result<()> {
         let mut publisher = Publisher::new(self.metrics.clone());
         while !lane.is_finished() {
             driver.turn(lane, None)?;
+            if !self.doors.is_empty() && self.is_stopping() {
+                // As long as anyone holds a listener, clients connect to it and wait for nothing.
+                self.doors.clear();
+            }
             publisher.publish(shard, lane.stats(), lane.len(), lane.pool().stats());
         }
         Ok(())
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
     }
 
     fn driver(&self) -> io::Result<Mio> {

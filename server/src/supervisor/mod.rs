@@ -141,6 +141,7 @@ impl Supervisor {
                 open: open.clone(),
                 targets: targets.clone(),
                 restarts: restarts.clone(),
+                stopping: server.stopper.accepting_ends.clone(),
             };
             let name = format!("{}-{index}", plan.name);
             server.threads.push(thread::Builder::new().name(name).spawn(|| thread.run(post))?);
