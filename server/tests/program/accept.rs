@@ -1,0 +1,84 @@
+//! How connections come to loops.
+
+use crate::admin::Status;
+use crate::client::{Client, GET};
+use crate::process::{Program, wait_until};
+
+const CLIENTS: u64 = 40;
+
+/// Has clients served by two loops and returns how many connections each loop got.
+fn spread(mode: &str) -> Vec<u64> {
+    let program = Program::fixed(&["--workers", "2", "--accept", mode, "--admin", "127.0.0.1:0"]);
+    let mut clients: Vec<Client> = (0..CLIENTS).map(|_| program.connect()).collect();
+    for client in &mut clients {
+        client.send(GET.repeat(3));
+    }
+    for client in &mut clients {
+        for _ in 0..3 {
+            assert_eq!(client.response().text(), "Vrypt", "{mode}");
+        }
+    }
+    // Counts are published at the end of a turn, after the answers have left.
+    wait_until("all are counted", || Status::of(&program).requests() == 3 * CLIENTS);
+    let status = Status::of(&program);
+    assert_eq!(status.open(), CLIENTS);
+    let accepted = status.accepted();
+    assert_eq!(accepted.iter().sum::<u64>(), CLIENTS, "{mode}: {accepted:?}");
+    drop(clients);
+    wait_until("all places are given back", || Status::of(&program).open() == 0);
+    program.stop();
+    accepted
+}
+
+#[test]
+fn reuseport_leaves_it_to_the_kernel() {
+    let accepted = spread("reuseport");
+    assert!(accepted.iter().all(|&n| n > 0), "{accepted:?}");
+}
+
+#[test]
+fn hash_keeps_one_address_on_one_loop() {
+    let mut accepted = spread("hash");
+    accepted.sort_unstable();
+    assert_eq!(accepted, [0, CLIENTS]);
+}
+
+#[test]
+fn hash_port_spreads_one_address() {
+    let accepted = spread("hash-port");
+    assert!(accepted.iter().all(|&n| n > 0), "{accepted:?}");
+}
+
+#[test]
+fn round_robin_deals_evenly() {
+    assert_eq!(spread("round-robin"), [CLIENTS / 2, CLIENTS / 2]);
+}
+
+#[test]
+fn least_connections_deals_evenly_while_nobody_leaves() {
+    assert_eq!(spread("least"), [CLIENTS / 2, CLIENTS / 2]);
+}
+
+#[test]
+fn connections_beyond_the_limit_wait_or_are_shed() {
+    for mode in ["reuseport", "round-robin"] {
+        let program = Program::fixed(&["--max-connections", "1", "--accept", mode]);
+        let mut first = program.connect();
+        assert_eq!(first.ask(GET).status, 200);
+        let mut second = program.connect();
+        second.send(GET);
+        drop(first);
+        assert_eq!(second.response().status, 200, "{mode}: it waited in the queue");
+        program.stop();
+
+        let args = ["--max-connections", "1", "--overload", "shed", "--accept", mode];
+        let program = Program::fixed(&args);
+        let mut first = program.connect();
+        assert_eq!(first.ask(GET).status, 200);
+        let mut shed = program.connect();
+        shed.send(GET);
+        assert_eq!(shed.rest(), b"", "{mode}: shed");
+        assert_eq!(first.ask(GET).status, 200, "{mode}: the first one stays");
+        program.stop();
+    }
+}

@@ -1,0 +1,129 @@
+//! The admin listener: `/health` and `/status`.
+
+use serde_json::Value;
+
+use crate::client::{Client, GET};
+use crate::process::{Program, scratch, wait_until};
+
+/// What `/status` says.
+pub(crate) struct Status(Value);
+
+impl Status {
+    pub(crate) fn of(program: &Program) -> Status {
+        let response = program.admin().get("/status");
+        assert_eq!(response.status, 200);
+        assert_eq!(response.field("content-type"), Some("application/json"));
+        assert_eq!(response.field("cache-control"), Some("no-store"));
+        Status(serde_json::from_slice(&response.body).unwrap())
+    }
+
+    fn series(&self, kind: &str, name: &str, labels: &[(&str, &str)]) -> &Value {
+        let all = self.0["metrics"][kind].as_array().unwrap();
+        let found = all.iter().find(|series| {
+            series["name"] == name
+                && labels.iter().all(|(key, value)| series["labels"][*key] == *value)
+        });
+        found.unwrap_or_else(|| panic!("{name} is not among the {kind}"))
+    }
+
+    pub(crate) fn counter(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
+        self.series("counters", name, labels)["total"].as_u64().unwrap()
+    }
+
+    pub(crate) fn requests(&self) -> u64 {
+        self.counter("corelane_http_requests_total", &[])
+    }
+
+    /// Accepted connections of each loop.
+    pub(crate) fn accepted(&self) -> Vec<u64> {
+        let accepted = self.series("counters", "corelane_connections_accepted_total", &[]);
+        accepted["per_loop"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).collect()
+    }
+
+    pub(crate) fn open(&self) -> u64 {
+        self.0["connections"]["open"].as_u64().unwrap()
+    }
+}
+
+#[test]
+fn health_is_ok_while_serving_and_503_while_draining() {
+    let program = Program::fixed(&["--admin", "127.0.0.1:0"]);
+    assert_eq!(program.admin().get("/health").text(), "ok\n");
+    let mut busy = program.connect();
+    busy.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\n1");
+    wait_until("the request has arrived", || {
+        Status::of(&program).counter("corelane_bytes_received_total", &[]) > 0
+    });
+    program.terminate();
+    wait_until("the health changes", || program.admin().get("/health").status == 503);
+    assert_eq!(program.admin().get("/health").text(), "stopping\n");
+    assert_eq!(Status::of(&program).0["stopping"], true);
+    assert_eq!(busy.ask("2").status, 200);
+    assert_eq!(program.wait().code, Some(0));
+}
+
+#[test]
+fn status_counts_what_was_sent() {
+    let program = Program::fixed(&["--admin", "127.0.0.1:0", "--max-connections", "1000"]);
+    let mut client = program.connect();
+    for _ in 0..10 {
+        client.ask(GET);
+    }
+    client.send(GET.repeat(16));
+    for _ in 0..16 {
+        client.response();
+    }
+    let mut refused = program.connect();
+    assert_eq!(refused.ask("GET / HTTP/1.1\r\n\r\n").status, 400);
+    refused.ends();
+    drop(refused);
+    wait_until("the refused connection is closed", || Status::of(&program).open() == 1);
+
+    let status = Status::of(&program);
+    assert_eq!(status.requests(), 26);
+    let responses = |class| status.counter("corelane_http_responses_total", &[("class", class)]);
+    assert_eq!((responses("2xx"), responses("4xx"), responses("5xx")), (26, 1, 0));
+    let rule = [("rule", "host-missing")];
+    assert_eq!(status.counter("corelane_http_refusals_total", &rule), 1);
+    assert_eq!(status.counter("corelane_connections_accepted_total", &[]), 2);
+    let latency = status.series("histograms", "corelane_http_latency_nanoseconds", &[]);
+    assert_eq!(latency["count"], 26);
+    assert!(latency["p50"].as_u64() <= latency["max"].as_u64());
+    assert!(latency["max"].as_u64().unwrap() > 0);
+
+    let root = &status.0;
+    assert_eq!(root["name"], "corelane");
+    assert_eq!(root["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(root["lanes"], 1);
+    assert_eq!(root["lane_restarts"], 0);
+    assert_eq!(root["stopping"], false);
+    assert_eq!(root["connections"]["limit"], 1000);
+    assert_eq!(root["addresses"][0], program.address().to_string());
+    assert!(root["metrics"]["process"]["memory_resident_bytes"].as_u64().unwrap() > 0);
+    program.stop();
+}
+
+#[test]
+fn only_these_pages_and_only_to_read() {
+    let program = Program::fixed(&["--admin", "127.0.0.1:0"]);
+    let mut client = program.admin();
+    assert_eq!(client.get("/").status, 404);
+    assert_eq!(client.get("/health/").status, 404);
+    assert_eq!(client.get("/health?verbose").status, 200);
+    let refused = client.ask("DELETE /status HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert_eq!((refused.status, refused.field("allow")), (405, Some("GET, HEAD")));
+    client.send("HEAD /health HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert_eq!(client.head().field("content-length"), Some("3"));
+    // The admin's own requests are not the server's.
+    assert_eq!(Status::of(&program).requests(), 0);
+    program.stop();
+}
+
+#[test]
+fn on_a_unix_socket() {
+    let path = scratch("admin.sock");
+    let program = Program::fixed(&["--admin", &format!("unix:{}", path.display())]);
+    assert_eq!(Client::connect_unix(&path).get("/health").text(), "ok\n");
+    program.stop();
+    assert!(!path.exists(), "the socket's file is removed at the end");
+}

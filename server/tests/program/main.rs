@@ -1,0 +1,21 @@
+//! The real binary, on real sockets: flags, clients, limits, signals, exit codes.
+//!
+//! Each test starts a process of its own on a port that the kernel chooses, and ends it. Nothing here
+//! waits for a fixed time where it can wait for something to happen.
+
+// Helpers outside of test functions are not covered by `allow-unwrap-in-tests`.
+#![allow(clippy::unwrap_used)]
+#![cfg(unix)]
+
+mod accept;
+mod admin;
+mod client;
+mod command_line;
+mod descriptors;
+mod drain;
+mod listen;
+mod process;
+mod requests;
+mod responses;
+mod statsd;
+mod timeouts;
