@@ -1,0 +1,10 @@
+//! The protocol on the simulated network: whole conversations, in virtual time.
+
+// Helpers outside of test functions are not covered by `allow-unwrap-in-tests`.
+#![allow(clippy::unwrap_used)]
+
+mod answers;
+mod cuts;
+mod deadlines;
+mod rig;
+mod stopping;
