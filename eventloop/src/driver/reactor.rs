@@ -280,15 +280,30 @@ impl<N: Net> Reactor<N> {
         lane.services().stats.accepted += 1;
         self.seat(key, socket);
         if eager {
-            self.newcomers.push(key);
-        } else {
-            self.register(lane, key);
+            return self.serve_at_once(lane, key);
         }
+        self.register(lane, key);
         lane.opened(key);
-        if eager {
-            // The client speaks first and its bytes are usually there: ask before registering.
-            self.slots[key.index()].readable = true;
-            self.receive(lane, key);
+    }
+
+    /// The client speaks first and its bytes are usually there: receives before registering, and sends
+    /// what comes of it. A connection that ends with that is closed before the next is accepted, while
+    /// all the kernel keeps of it is in the cache; the others are registered at the end of the turn.
+    fn serve_at_once<P: Protocol>(&mut self, lane: &mut Lane<P>, key: Key) {
+        lane.opened(key);
+        self.slots[key.index()].readable = true;
+        self.receive(lane, key);
+        if lane.services().dirty.last() == Some(&key) {
+            lane.services().dirty.pop();
+            self.send(lane, key);
+            lane.services().now = self.net.now();
+            lane.after_flush(key);
+        }
+        if lane.services().closing.last() == Some(&key) {
+            lane.services().closing.pop();
+            self.bury(lane, key);
+        } else {
+            self.newcomers.push(key);
         }
     }
 
@@ -358,7 +373,6 @@ impl<N: Net> Reactor<N> {
             }
             if ready.readable {
                 self.receive(lane, key);
-                self.flush_last(lane, key);
             }
         }
     }
@@ -441,20 +455,24 @@ impl<N: Net> Reactor<N> {
         }
     }
 
-    /// Closes what is to be closed. Nothing is stepped after this in the turn, so that a key's place
-    /// is never taken again while events of this poll may still name it.
+    /// Removes one closing connection and closes its socket.
+    fn bury<P: Protocol>(&mut self, lane: &mut Lane<P>, key: Key) {
+        let reset = lane.remove(key);
+        let slot = self.slots.get_mut(key.index());
+        if let Some(slot) = slot.filter(|slot| slot.generation == key.generation())
+            && let Some(socket) = slot.socket.take()
+        {
+            self.net.close(socket, reset);
+        }
+    }
+
+    /// Closes what is to be closed. Nothing is stepped after this in the turn.
     fn reap<P: Protocol>(&mut self, lane: &mut Lane<P>) {
         if lane.services().closing.is_empty() {
             return;
         }
         while let Some(key) = lane.services().closing.pop() {
-            let reset = lane.remove(key);
-            let slot = self.slots.get_mut(key.index());
-            if let Some(slot) = slot.filter(|slot| slot.generation == key.generation())
-                && let Some(socket) = slot.socket.take()
-            {
-                self.net.close(socket, reset);
-            }
+            self.bury(lane, key);
         }
         // There is room again: who paused for want of it need not wait for its time.
         for door in &mut self.doors {

@@ -15,26 +15,15 @@ use crate::services::Services;
 use crate::step::{close, make_dirty};
 
 impl<N: Net> Reactor<N> {
-    /// Sends what a connection has just put out, while all that belongs to it is in the cache.
-    pub(super) fn flush_last<P: Protocol>(&mut self, lane: &mut Lane<P>, key: Key) {
-        let dirty = &mut lane.services().dirty;
-        if dirty.last() == Some(&key) {
-            dirty.pop();
-            self.flushing.push(key);
-            self.send(lane, key);
-        }
-    }
-
     /// Sends what is queued: one gathered send per connection, unless gates or files divide it.
     pub(super) fn flush<P: Protocol>(&mut self, lane: &mut Lane<P>) {
-        let early = self.flushing.len();
-        self.flushing.append(&mut lane.services().dirty);
-        for index in early..self.flushing.len() {
+        std::mem::swap(&mut self.flushing, &mut lane.services().dirty);
+        for index in 0..self.flushing.len() {
             self.send(lane, self.flushing[index]);
         }
     }
 
-    fn send<P: Protocol>(&mut self, lane: &mut Lane<P>, key: Key) {
+    pub(super) fn send<P: Protocol>(&mut self, lane: &mut Lane<P>, key: Key) {
         let Some((link, services)) = lane.link(key) else { return };
         link.state.dirty = false;
         let Some(slot) = self.slots.get_mut(key.index()) else { return };
