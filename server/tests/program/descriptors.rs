@@ -23,7 +23,7 @@ fn cpu_time(pid: Pid) -> Duration {
 }
 
 /// 300 clients come, more than there can be; then all leave, and another one must be served.
-fn overrun(program: &Program) {
+fn overrun(program: &Program, what: &str) {
     let address = program.address();
     let clients: Vec<TcpStream> =
         (0..CLIENTS).map(|_| TcpStream::connect(address).unwrap()).collect();
@@ -34,7 +34,7 @@ fn overrun(program: &Program) {
     let left = Instant::now();
     assert_eq!(program.connect().ask(GET).text(), "Vrypt");
     let served = left.elapsed();
-    println!("{used:?} of CPU time in a second of overload; served again after {served:?}");
+    println!("{what}: {used:?} of CPU time in a second of overload; served again after {served:?}");
     assert!(used < Duration::from_millis(100), "it spins: {used:?} of CPU time in a second");
     assert!(served < Duration::from_secs(1), "served only after {served:?}");
 }
@@ -49,7 +49,7 @@ fn more_clients_than_descriptors_allow_from_the_start() {
         );
         shell.args(["-c", &script, env!("CARGO_BIN_EXE_corelane")]);
         let program = Program::start(shell);
-        overrun(&program);
+        overrun(&program, &format!("limit at the start, {mode}"));
         program.stop();
     }
 }
@@ -62,7 +62,7 @@ fn more_clients_than_descriptors_allow_from_one_moment_on() {
         assert_eq!(program.connect().ask(GET).status, 200);
         let limit = Rlimit { current: Some(60), maximum: Some(60) };
         prlimit(Some(program.pid()), Resource::Nofile, limit).unwrap();
-        overrun(&program);
+        overrun(&program, &format!("limit later, {mode}"));
         program.stop();
     }
 }
