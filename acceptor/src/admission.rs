@@ -23,7 +23,7 @@ use crate::rate::{Rate, TokenBucket};
 const LIMIT_PAUSE: u64 = 20_000_000;
 
 /// How long to leave the queue alone after an error that would come again at once, in nanoseconds.
-const ERROR_PAUSE: u64 = 50_000_000;
+const ERROR_PAUSE: u64 = 20_000_000;
 
 /// The connections open in the whole process, and how many there may be.
 ///

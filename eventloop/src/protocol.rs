@@ -69,8 +69,10 @@ pub trait Protocol {
         let _ = (mail, turn);
     }
 
-    /// Called once per turn, after all steps and before output leaves: the place for work that is
-    /// shared by all connections of the turn, such as one disk write for many replies.
+    /// Called once per turn, after all steps: the place for work that is shared by all connections of
+    /// the turn, such as one disk write for many replies. Output leaves after it, but for that of
+    /// connections just accepted on an eager listener; what must wait for this stage stands behind a
+    /// gate ([`Chunk::Gate`](crate::Chunk::Gate)).
     fn turn(&mut self, turn: &mut Turn<'_, Self::Mail>) {
         let _ = turn;
     }

@@ -57,6 +57,7 @@ pub(crate) struct Reactor<N: Net> {
     pub(super) flushing: Vec<Key>,
     wall_read: Option<Nanos>,
     doorbell: Option<Arc<Doorbell>>,
+    stop_after_reading: Option<Nanos>,
     /// How long to poll without blocking before blocking.
     pub(crate) busy_poll: Nanos,
     last_event: Nanos,
@@ -75,6 +76,7 @@ impl<N: Net> Reactor<N> {
             flushing: Vec::new(),
             wall_read: None,
             doorbell: None,
+            stop_after_reading: None,
             busy_poll: Nanos::ZERO,
             last_event: Nanos::ZERO,
         }
@@ -105,6 +107,9 @@ impl<N: Net> Reactor<N> {
         self.obey(lane);
         self.accept(lane);
         self.read(lane);
+        if let Some(drain) = self.stop_after_reading.take() {
+            lane.begin_stop(drain);
+        }
         lane.run_timers();
         lane.run_mail();
         lane.run_turn();
@@ -181,7 +186,8 @@ impl<N: Net> Reactor<N> {
             match control {
                 Control::Stop { drain } => {
                     self.close_doors(lane);
-                    lane.begin_stop(drain);
+                    // What has arrived by now is read first: it deserves an answer.
+                    self.stop_after_reading = Some(drain);
                 }
                 Control::Cut => lane.cut(),
                 Control::Adopt { socket, listener } => match self.net.adopt(socket) {

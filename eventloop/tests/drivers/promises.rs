@@ -244,7 +244,10 @@ pub(crate) fn no_step_after_the_end<R: Rig>() -> Transcript {
     assert!(stage.lanes[0].handle().stop(Nanos::from_secs(1)));
     stage.until("the lane is finished", |stage| stage.lanes[0].is_finished());
     stage.outcome(client);
-    assert_eq!(stage.protocol().state.events, ["0 Opened", "0 Stopping", "1 Opened"]);
+    // Whether it opens before the others are told of the stop or after is up to the network.
+    let events = &mut stage.protocol().state.events;
+    events.sort();
+    assert_eq!(*events, ["0 Opened", "0 Stopping", "1 Opened"]);
     stage.protocol().log.clone()
 }
 

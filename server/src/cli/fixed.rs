@@ -138,6 +138,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
             let counters = HttpCounters::new(metrics.clone(), shard);
             Http::new(response.clone(), config.clone(), counters)
         })
-        .map_err(|error| Failure::Run(error.into()))?;
+        // Its message holds its cause already.
+        .map_err(|error| Failure::Run(anyhow::Error::msg(error.to_string())))?;
     service.run(server, Some(requests), &args.limits(), args.listen.drain_timeout)
 }

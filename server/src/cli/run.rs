@@ -181,7 +181,7 @@ fn start_admin(
         let counters = HttpCounters::new(metrics.clone(), shard);
         Http::new(Admin::new(subject.clone()), HttpConfig::default(), counters)
     });
-    admin.map_err(|error| Failure::Run(anyhow::Error::from(error).context("--admin")))
+    admin.map_err(|error| Failure::Run(anyhow::Error::msg(error.to_string()).context("--admin")))
 }
 
 /// Says what runs, where, and within which limits.
