@@ -309,6 +309,7 @@ impl<P: Protocol> Lane<P> {
         let Some(link) = self.links.get_mut(key) else { return };
         let s = &mut link.state;
         s.revisit = false;
+        s.yielded = false;
         if s.phase == Phase::Open && s.unread && !s.paused && !s.full {
             self.step(key, Event::Bytes, &[]);
         }

@@ -31,6 +31,8 @@ pub(crate) struct LinkState {
     pub(crate) phase: Phase,
     /// The protocol paused; cleared when a step returns `Read`.
     pub(crate) paused: bool,
+    /// The protocol yielded; cleared when its next turn comes.
+    pub(crate) yielded: bool,
     /// Pending output passed the high watermark; cleared at the low one.
     pub(crate) full: bool,
     /// The tail holds input that should be stepped though nothing new came in.
@@ -55,6 +57,7 @@ impl LinkState {
             received: 0,
             phase,
             paused: false,
+            yielded: false,
             full: false,
             unread: false,
             eof: false,

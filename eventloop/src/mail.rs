@@ -9,12 +9,13 @@ use std::collections::VecDeque;
 use std::net::TcpStream;
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam::queue::ArrayQueue;
 use rtrb::{Consumer, Producer, RingBuffer};
 
+use crate::driver::ListenOptions;
 use crate::id::{ConnId, LaneId, ListenerId};
 use crate::time::Nanos;
 use corelane_mempool::Key;
@@ -69,12 +70,16 @@ impl Doorbell {
 /// What a lane is told from outside.
 #[derive(Debug)]
 pub(crate) enum Control {
-    /// Stop accepting, let every connection finish, cut what is left at the deadline (from now).
-    Stop { drain: Nanos },
-    /// Cut every connection now.
-    Cut,
     /// Take over an accepted socket.
-    Adopt { socket: Socket, listener: ListenerId },
+    Adopt { socket: Socket, listener: ListenerId, options: ListenOptions },
+}
+
+/// Orders that must not be lost to a full queue.
+#[derive(Default)]
+struct Orders {
+    /// How long to drain, plus one; 0 if there is no order to stop.
+    stop: AtomicU64,
+    cut: AtomicBool,
 }
 
 /// A connected socket on its way to a lane.
@@ -92,12 +97,18 @@ pub enum Socket {
 pub struct LaneHandle {
     lane: LaneId,
     control: Arc<ArrayQueue<Control>>,
+    orders: Arc<Orders>,
     doorbell: Arc<Doorbell>,
 }
 
 impl LaneHandle {
     fn new(lane: LaneId) -> LaneHandle {
-        LaneHandle { lane, control: Arc::new(ArrayQueue::new(CONTROL)), doorbell: Arc::default() }
+        LaneHandle {
+            lane,
+            control: Arc::new(ArrayQueue::new(CONTROL)),
+            orders: Arc::default(),
+            doorbell: Arc::default(),
+        }
     }
 
     /// Which lane this reaches.
@@ -106,28 +117,31 @@ impl LaneHandle {
     }
 
     /// Asks the lane to stop: it accepts no more, tells every connection, and cuts those that are
-    /// left after `drain`. Returns at once; false if the lane's control queue is full.
-    pub fn stop(&self, drain: Nanos) -> bool {
-        self.tell(Control::Stop { drain }).is_ok()
+    /// left after `drain`. Returns at once.
+    pub fn stop(&self, drain: Nanos) {
+        self.orders.stop.store(drain.0.saturating_add(1), Ordering::Release);
+        self.doorbell.ring();
     }
 
-    /// Cuts every connection of the lane. Returns at once; false if the control queue is full.
-    pub fn cut(&self) -> bool {
-        self.tell(Control::Cut).is_ok()
+    /// Cuts every connection of the lane. Returns at once.
+    pub fn cut(&self) {
+        self.orders.cut.store(true, Ordering::Release);
+        self.doorbell.ring();
     }
 
-    /// Hands over a connected socket, which the lane treats as accepted from `listener`. A place
+    /// Hands over a connected socket, which the lane treats as accepted from `listener` with these options. A place
     /// reserved with [`Admit`](crate::Admit) goes with it: the lane releases it when the connection
     /// closes. Gives the socket back if the lane's queue is full.
-    pub fn adopt(&self, socket: Socket, listener: ListenerId) -> Result<(), Full<Socket>> {
-        match self.tell(Control::Adopt { socket, listener }) {
-            Err(Control::Adopt { socket, .. }) => Err(Full(socket)),
-            _ => Ok(()),
+    pub fn adopt(
+        &self,
+        socket: Socket,
+        listener: ListenerId,
+        options: ListenOptions,
+    ) -> Result<(), Full<Socket>> {
+        let pushed = self.control.push(Control::Adopt { socket, listener, options });
+        if let Err(Control::Adopt { socket, .. }) = pushed {
+            return Err(Full(socket));
         }
-    }
-
-    fn tell(&self, control: Control) -> Result<(), Control> {
-        self.control.push(control)?;
         self.doorbell.ring();
         Ok(())
     }
@@ -289,10 +303,27 @@ impl<M> Post<M> {
         self.handle.control.pop()
     }
 
-    /// True if nothing waits in any queue.
+    /// The order to stop, once: how long to drain.
+    pub(crate) fn take_stop(&self) -> Option<Nanos> {
+        let order = &self.handle.orders.stop;
+        if order.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        order.swap(0, Ordering::Acquire).checked_sub(1).map(Nanos)
+    }
+
+    /// The order to cut, once.
+    pub(crate) fn take_cut(&self) -> bool {
+        let order = &self.handle.orders.cut;
+        order.load(Ordering::Relaxed) && order.swap(false, Ordering::Acquire)
+    }
+
+    /// True if nothing waits in any queue, and no order.
     pub(crate) fn is_idle(&self) -> bool {
         self.own.is_empty()
             && self.handle.control.is_empty()
+            && self.handle.orders.stop.load(Ordering::Relaxed) == 0
+            && !self.handle.orders.cut.load(Ordering::Relaxed)
             && self.inboxes.iter().all(|ring| ring.is_empty())
     }
 }

@@ -90,7 +90,7 @@ fn settle<M>(
                 revisit(state, services, key);
             }
             state.unread |= consumed && left;
-            return state.unread && !state.full;
+            return state.unread && !state.full && !state.yielded;
         }
         Flow::Pause => {
             state.paused = true;
@@ -99,6 +99,7 @@ fn settle<M>(
         Flow::Yield => {
             state.paused = false;
             state.unread = true;
+            state.yielded = true;
             services.stats.yields += 1;
             revisit(state, services, key);
         }

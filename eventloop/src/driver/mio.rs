@@ -11,7 +11,7 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::Driver;
-use super::net::{GENERATION_BITS, Net, RESERVED, Ready};
+use super::net::{EVENTS, GENERATION_BITS, Net, RESERVED, Ready};
 use super::reactor::Reactor;
 use crate::files::File;
 use crate::id::{ListenerId, Peer, Target};
@@ -21,9 +21,6 @@ use crate::protocol::Protocol;
 use crate::time::Nanos;
 
 const WAKER: u64 = RESERVED + 0xffff_ffff;
-
-/// Readiness events taken from the kernel in one poll.
-const EVENTS: usize = 1024;
 
 /// Runs lanes on real sockets.
 ///
@@ -261,7 +258,7 @@ impl Net for MioNet {
                 token,
                 readable: event.is_readable() || event.is_read_closed() || event.is_error(),
                 writable: event.is_writable() || event.is_write_closed() || event.is_error(),
-                read_closed: event.is_read_closed(),
+                read_closed: event.is_read_closed() || event.is_priority(),
             })
         }));
         Ok(())
@@ -334,6 +331,9 @@ impl Net for MioNet {
     fn register(&mut self, socket: &mut Socket, token: u64) -> io::Result<()> {
         let token = narrow(token);
         let both = Interest::READABLE | Interest::WRITABLE;
+        // A receive stops short at urgent data, so its coming must be known.
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        let both = both | Interest::PRIORITY;
         on_socket!(socket, socket => self.poll.registry().register(socket, token, both))
     }
 

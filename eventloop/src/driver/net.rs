@@ -16,12 +16,15 @@ pub(crate) struct Ready {
     pub(crate) readable: bool,
     /// A send will not block (or will fail).
     pub(crate) writable: bool,
-    /// The peer has shut down its side: a short receive is not the last one.
+    /// The peer has shut down its side, or sent urgent data: a short receive is not the last one.
     pub(crate) read_closed: bool,
 }
 
 /// Tokens from here on are not connections.
 pub(crate) const RESERVED: u64 = 0xffff_ffff_0000_0000;
+
+/// Readiness events taken from the kernel in one poll at most.
+pub(crate) const EVENTS: usize = 1024;
 
 /// How many bits of a key's generation survive in an event.
 pub(crate) const GENERATION_BITS: u32 = if usize::BITS >= u64::BITS { 32 } else { 11 };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use corelane_mempool::Key;
 
-use super::net::{GENERATION_BITS, Net, RESERVED, Ready, listener_token};
+use super::net::{EVENTS, GENERATION_BITS, Net, RESERVED, Ready, listener_token};
 use crate::admit::Verdict;
 use crate::id::{ListenerId, Origin, Peer};
 use crate::lane::{Lane, Room};
@@ -107,7 +107,11 @@ impl<N: Net> Reactor<N> {
         self.obey(lane);
         self.accept(lane);
         self.read(lane);
-        if let Some(drain) = self.stop_after_reading.take() {
+        // What has arrived by now was read first: it deserves an answer. A full poll may have left
+        // some of it behind.
+        if self.ready.len() < EVENTS
+            && let Some(drain) = self.stop_after_reading.take()
+        {
             lane.begin_stop(drain);
         }
         lane.run_timers();
@@ -182,22 +186,23 @@ impl<N: Net> Reactor<N> {
 
     /// Takes orders from other threads.
     fn obey<P: Protocol>(&mut self, lane: &mut Lane<P>) {
-        while let Some(control) = lane.services().post.control() {
-            match control {
-                Control::Stop { drain } => {
-                    self.close_doors(lane);
-                    // What has arrived by now is read first: it deserves an answer.
-                    self.stop_after_reading = Some(drain);
+        while let Some(Control::Adopt { socket, listener, options }) =
+            lane.services().post.control()
+        {
+            match self.net.adopt(socket) {
+                Ok((socket, peer)) => self.welcome(lane, socket, peer, listener, options.eager),
+                Err(_) => {
+                    lane.services().stats.accept_errors += 1;
+                    lane.admit().release();
                 }
-                Control::Cut => lane.cut(),
-                Control::Adopt { socket, listener } => match self.net.adopt(socket) {
-                    Ok((socket, peer)) => self.welcome(lane, socket, peer, listener, true),
-                    Err(_) => {
-                        lane.services().stats.accept_errors += 1;
-                        lane.admit().release();
-                    }
-                },
             }
+        }
+        if let Some(drain) = lane.services().post.take_stop() {
+            self.close_doors(lane);
+            self.stop_after_reading = Some(drain);
+        }
+        if lane.services().post.take_cut() {
+            lane.cut();
         }
     }
 
@@ -470,19 +475,16 @@ impl<N: Net> Reactor<N> {
         {
             self.net.close(socket, reset);
         }
+        // There is room again: who paused for want of it need not wait for its time.
+        for door in &mut self.doors {
+            door.paused_until = Nanos::ZERO;
+        }
     }
 
     /// Closes what is to be closed. Nothing is stepped after this in the turn.
     fn reap<P: Protocol>(&mut self, lane: &mut Lane<P>) {
-        if lane.services().closing.is_empty() {
-            return;
-        }
         while let Some(key) = lane.services().closing.pop() {
             self.bury(lane, key);
-        }
-        // There is room again: who paused for want of it need not wait for its time.
-        for door in &mut self.doors {
-            door.paused_until = Nanos::ZERO;
         }
     }
 }

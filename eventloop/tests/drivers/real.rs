@@ -36,7 +36,7 @@ fn run(listener: Option<Listener>, post: Post<Letter>) -> Running {
 
 impl Running {
     fn stop(self) -> LaneStats {
-        assert!(self.handle.stop(Nanos::from_secs(5)));
+        self.handle.stop(Nanos::from_secs(5));
         self.thread.join().unwrap()
     }
 }
@@ -74,11 +74,14 @@ fn adopted_sockets() {
     for _ in 0..20 {
         thread::sleep(Duration::from_millis(2));
         let client = TcpStream::connect(door.local_addr().unwrap()).unwrap();
-        running.handle.adopt(Socket::Tcp(door.accept().unwrap().0), 3).unwrap();
+        running
+            .handle
+            .adopt(Socket::Tcp(door.accept().unwrap().0), 3, ListenOptions::default())
+            .unwrap();
         assert_eq!(ask(client, b"say adopted\nquit\n"), "adopted\n");
     }
     let (client, server) = UnixStream::pair().unwrap();
-    running.handle.adopt(Socket::Unix(server), 3).unwrap();
+    running.handle.adopt(Socket::Unix(server), 3, ListenOptions::default()).unwrap();
     client.shutdown(Shutdown::Write).unwrap();
     assert_eq!(ask_nothing(client), "bye\n");
     assert_eq!(running.stop().accepted, 21);
@@ -122,7 +125,7 @@ fn a_successor_is_woken() {
     thread::sleep(Duration::from_millis(30));
     let began = Instant::now();
     let (client, server) = UnixStream::pair().unwrap();
-    running.handle.adopt(Socket::Unix(server), 0).unwrap();
+    running.handle.adopt(Socket::Unix(server), 0, ListenOptions::default()).unwrap();
     client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     assert_eq!(ask(client, b"say woken\nquit\n"), "woken\n");
     assert!(began.elapsed() < Duration::from_secs(5));

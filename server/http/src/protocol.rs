@@ -203,11 +203,8 @@ impl<H: Handler> Http<H> {
 
     /// The deadline passed: idle connections end quietly, others are told.
     fn expired<M>(&mut self, conn: &mut Conn<H::Request>, io: &mut Io<'_, M>) -> Flow {
-        if io.pending() > 0 {
-            return self.judge_reader(conn, io);
-        }
         if conn.is_idle() {
-            return Flow::Finish;
+            return if io.pending() > 0 { self.judge_reader(conn, io) } else { Flow::Finish };
         }
         let refusal = match conn.machine.phase() {
             Phase::Head => Refusal::HeadTimeout,

@@ -19,6 +19,16 @@ pub(super) fn parse(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number * scale).map_err(|_| format!("`{text}` is out of range"))
 }
 
+/// Reads the length of a time-out. Zero is refused, since many would read it as "off".
+pub(super) fn timeout(text: &str) -> Result<Duration, String> {
+    match parse(text)? {
+        Duration::ZERO => {
+            Err("a time-out of zero would let nothing happen; use 1ms or more".into())
+        }
+        span => Ok(span),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -44,15 +44,15 @@ pub(super) struct Args {
     header: Vec<(String, String)>,
 
     /// How long a whole request head may take
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration::parse)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration::timeout)]
     head_timeout: Duration,
 
     /// How long a whole request body may take
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration::parse)]
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration::timeout)]
     body_timeout: Duration,
 
     /// How long a connection may be idle
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration::parse)]
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration::timeout)]
     idle_timeout: Duration,
 
     /// Largest request body

@@ -4,23 +4,32 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::Failure;
 
-/// Descriptors that are not connections: per loop a poll, a waker and listeners, and some for
-/// everything else.
+/// Descriptors for everything that is neither a connection nor a loop's: the admin pages, StatsD, logs.
 const RESERVE: usize = 64;
-const RESERVE_PER_LANE: usize = 8;
+/// Per loop: a poll and a waker.
+const RESERVE_PER_LANE: usize = 4;
+/// Per loop and listener: the loop's and the supervisor's.
+const RESERVE_PER_LISTENER: usize = 2;
+/// Connections per loop, where descriptors are no limit.
+const USUAL_PER_LANE: usize = 65_536;
 
 /// How many connections the process may have, given the limit of descriptors, which is raised as far
-/// as it may be. `wanted` must be possible; otherwise as many as possible up to `usual` are allowed.
+/// as it may be. `wanted` must be possible; without it, as many as possible up to 65,536 per loop.
 pub(super) fn connections(
     wanted: Option<usize>,
-    usual: usize,
     lanes: usize,
+    listeners: usize,
 ) -> Result<usize, Failure> {
-    let reserve = RESERVE + RESERVE_PER_LANE * lanes;
+    let reserve = RESERVE + lanes * (RESERVE_PER_LANE + RESERVE_PER_LISTENER * listeners);
     let limit = raise_descriptors();
     let room = limit.saturating_sub(reserve);
     match wanted {
-        None => Ok(usual.min(room.max(limit / 2))),
+        None if room > 0 => Ok(room.min(USUAL_PER_LANE * lanes)),
+        None => Err(Failure::Run(anyhow::anyhow!(
+            "{lanes} loops with {listeners} listeners need {reserve} file descriptors besides \
+             connections, but the limit is {limit}; use fewer --workers, or raise the hard limit \
+             (`ulimit -Hn`, or LimitNOFILE= in a systemd unit)"
+        ))),
         Some(wanted) if wanted <= room => Ok(wanted),
         Some(wanted) => Err(Failure::Run(anyhow::anyhow!(
             "--max-connections {wanted}: needs {} file descriptors ({reserve} of them for other \
@@ -39,6 +48,14 @@ fn raise_descriptors() -> usize {
     }
     let current = getrlimit(Resource::Nofile).current;
     current.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
+}
+
+/// Reads a size of memory that a server can work with.
+pub(super) fn buffer_memory(text: &str) -> Result<usize, String> {
+    match bytes(text)? {
+        enough if enough >= 1 << 20 => Ok(enough),
+        _ => Err("too little to serve with: at least 1M".to_owned()),
+    }
 }
 
 /// Reads a number of bytes: `4096`, `64K`, `512M`, `2G` (powers of 1024).
@@ -74,6 +91,6 @@ mod tests {
             panic!("accepted");
         };
         assert!(error.to_string().contains("the limit is"), "{error}");
-        assert!(connections(None, 10, 1).unwrap() <= 10);
+        assert!(connections(None, 1, 1).unwrap() <= 65_536);
     }
 }

@@ -23,8 +23,8 @@ pub(super) struct ListenArgs {
     #[arg(short, long, value_name = "N", conflicts_with = "position")]
     port: Option<u16>,
 
-    /// Address to listen on, repeatable: an IP address or name, with or without a port, or
-    /// `unix:PATH` [default: 0.0.0.0]
+    /// Address to listen on, repeatable: an IP address or name, with or without a port, `:PORT` for
+    /// all of IPv4, or `unix:PATH` [default: 0.0.0.0]
     #[arg(long, value_name = "ADDR")]
     bind: Vec<String>,
 
@@ -59,12 +59,13 @@ pub(super) struct ListenArgs {
     #[arg(long, value_enum, default_value = "pause")]
     overload: Excess,
 
-    /// Set memory aside for this many connections per loop at the start
+    /// Set memory aside for this many connections per loop at the start, at most --max-connections
     #[arg(long, value_name = "N", default_value_t = 0)]
     preallocate: usize,
 
-    /// Memory for buffers at most, for instance 512M; more is refused [default: unlimited]
-    #[arg(long, value_name = "BYTES", value_parser = limits::bytes)]
+    /// Memory for buffers at most, for instance 512M; more is refused; at least 1M [default:
+    /// unlimited]
+    #[arg(long, value_name = "BYTES", value_parser = limits::buffer_memory)]
     max_buffer_memory: Option<usize>,
 
     /// Poll without blocking for this long after the last event: trades CPU time for latency
@@ -116,14 +117,16 @@ impl ListenArgs {
         };
         plan.backlog = self.backlog;
         let wanted = self.max_connections.map(usize::from);
-        plan.connections = limits::connections(wanted, 65_536 * plan.lanes, plan.lanes)?;
+        let listeners = plan.doors.len();
+        plan.connections = limits::connections(wanted, plan.lanes, listeners)?;
         plan.admission = AdmissionConfig {
             accept_rate: self.accept_rate.map(|rate| Rate::per_second(rate, rate)),
             overload: match self.overload {
                 Excess::Pause => Overload::Pause,
                 Excess::Shed => Overload::Shed,
             },
-            ..AdmissionConfig::default()
+            // The limit that counts is that of the process.
+            max_connections_per_loop: plan.connections,
         };
         plan.lane = LaneConfig::default();
         plan.budget = self.max_buffer_memory.map_or_else(Budget::unlimited, Budget::new);

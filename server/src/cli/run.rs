@@ -38,7 +38,8 @@ pub(super) struct ServiceArgs {
     #[arg(long, value_name = "KEY:VALUE", value_parser = tag)]
     statsd_tag: Vec<(String, String)>,
 
-    /// Serve /health and /status there: a loopback address, or `unix:PATH`
+    /// Serve /health and /status there: a loopback address (port 9080 if it names none), or
+    /// `unix:PATH`
     #[arg(long, value_name = "ADDR")]
     admin: Option<String>,
 }

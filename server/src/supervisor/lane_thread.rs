@@ -15,6 +15,7 @@ use corelane_eventloop::{
 use corelane_mempool::{Pool, PoolConfig};
 use corelane_metrics::{Registry, Shard};
 
+use super::RETRY_PAUSE;
 use super::admit::{HandedOver, LaneAdmission};
 use super::lane_metrics::{LaneMetrics, Publisher};
 use super::plan::{AcceptMode, Plan};
@@ -46,23 +47,38 @@ pub(super) struct LaneThread<P: Protocol> {
 }
 
 impl<P: Protocol> LaneThread<P> {
-    pub(super) fn run(mut self, mut post: Post<P::Mail>) -> io::Result<()> {
+    /// Turns the lane until it has stopped. `first` is its driver, made before the thread so that a
+    /// server that lacks descriptors does not start; a successor's driver is made here.
+    pub(super) fn run(mut self, mut post: Post<P::Mail>, first: Mio) -> io::Result<()> {
         let id = post.lane();
         if let Some(core) = self.core
             && let Err(error) = affinity::pin(core)
         {
             tracing::warn!(lane = id, core, %error, "not pinned: the lane runs on any core");
         }
+        let mut next = Some(first);
         loop {
             let begun = Instant::now();
+            let mut driver = match next.take().map_or_else(|| self.driver(), Ok) {
+                Ok(driver) => driver,
+                Err(_) if self.is_stopping() => return Ok(()),
+                Err(error) => {
+                    tracing::error!(lane = id, %error, "the lane cannot start; trying again");
+                    std::thread::sleep(RETRY_PAUSE);
+                    continue;
+                }
+            };
+            self.targets.set_up(id.into(), true);
             let shard = Rc::new(self.registry.shard(id.into()).map_err(io::Error::other)?);
-            let mut driver = self.driver()?;
             let mut lane = self.lane(post, shard.clone());
             // The lane survives a panic of its engine just long enough to give back its post.
             match catch_unwind(AssertUnwindSafe(|| self.turn(&mut driver, &mut lane, &shard))) {
-                Ok(ended) => return ended,
-                Err(_) => post = lane.into_post(),
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) => tracing::error!(lane = id, %error, "the lane's poll failed"),
+                Err(_) => tracing::error!(lane = id, "the lane panicked"),
             }
+            self.targets.set_up(id.into(), false);
+            post = lane.into_post();
             // The word to stop may have died with the lane, and no connection is left to wait for.
             if self.is_stopping() {
                 tracing::error!(
@@ -73,9 +89,9 @@ impl<P: Protocol> LaneThread<P> {
             }
             self.metrics.restarted(&shard);
             self.restarts.fetch_add(1, Ordering::Relaxed);
-            tracing::error!(lane = id, "the lane died: its connections are lost, it is restarted");
+            tracing::error!(lane = id, "its connections are lost; it is restarted");
             if begun.elapsed() < SHORT_LIFE {
-                std::thread::sleep(Duration::from_millis(100));
+                std::thread::sleep(RETRY_PAUSE);
             }
         }
     }
@@ -97,7 +113,7 @@ impl<P: Protocol> LaneThread<P> {
         self.stopping.load(Ordering::Acquire)
     }
 
-    fn driver(&self) -> io::Result<Mio> {
+    pub(super) fn driver(&self) -> io::Result<Mio> {
         let mut driver = Mio::new()?.with_busy_poll(self.plan.busy_poll);
         for door in &self.doors {
             let options = ListenOptions { eager: door.eager };

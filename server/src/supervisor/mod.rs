@@ -41,23 +41,29 @@ mod lane_thread;
 mod plan;
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use corelane_acceptor::{
     Accepted, Address, Admission, Dispatcher, ListenConfig, ListenError, Listener, Open, Placer,
     SocketFile, Stream, Targets,
 };
-use corelane_eventloop::{Full, LaneHandle, LaneId, ListenerId, Nanos, Post, Protocol, Socket};
+use corelane_eventloop::{
+    Full, LaneHandle, LaneId, ListenOptions, ListenerId, Nanos, Post, Protocol, Socket,
+};
 use corelane_metrics::{Registry, RegistryBuilder, Shard};
 
 pub use self::lane_metrics::LaneMetrics;
 pub use self::plan::{AcceptMode, Door, Plan};
 
 use self::lane_thread::LaneThread;
+
+/// How long a part that failed rests before it tries again.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -118,23 +124,25 @@ impl Supervisor {
         let mut server = Server {
             addresses: doors.addresses.clone(),
             registry: registry.clone(),
-            stopper: Stopper { lanes: handles.into(), accepting_ends: Arc::default() },
+            stopper: Stopper {
+                lanes: handles.into(),
+                accepting_ends: Arc::default(),
+                dispatching: Arc::default(),
+                drain: Arc::default(),
+            },
             threads: Vec::new(),
             dispatcher: None,
             restarts: restarts.clone(),
             open: open.clone(),
             _socket_files: std::mem::take(&mut doors.socket_files),
         };
-        if let AcceptMode::Dispatch(placement) = plan.accept {
-            let placer = Placer::new(placement, plan.lanes, plan.seed);
-            let admission = Admission::new(plan.admission, open.clone());
-            server.dispatch(std::mem::take(&mut doors.shared), placer, admission, &targets)?;
-        }
+        // Every descriptor a lane needs is taken before the first thread starts.
+        let mut lanes = Vec::with_capacity(plan.lanes);
         for (index, post) in posts.into_iter().enumerate() {
             let thread = LaneThread {
                 core: plan.cores.get(index % plan.cores.len().max(1)).copied(),
                 plan: plan.clone(),
-                doors: doors.of_lane(index)?,
+                doors: doors.of_lane(index),
                 make: make.clone(),
                 registry: registry.clone(),
                 metrics: metrics.clone(),
@@ -143,8 +151,29 @@ impl Supervisor {
                 restarts: restarts.clone(),
                 stopping: server.stopper.accepting_ends.clone(),
             };
+            let driver = thread.driver()?;
+            lanes.push((thread, post, driver));
+        }
+        if let AcceptMode::Dispatch(placement) = plan.accept {
+            let placer = Placer::new(placement, plan.lanes, plan.seed);
+            let admission = Admission::new(plan.admission, open.clone());
+            server.dispatch(
+                std::mem::take(&mut doors.shared),
+                placer,
+                admission,
+                &targets,
+                &plan.doors,
+            )?;
+        }
+        for (index, (thread, post, driver)) in lanes.into_iter().enumerate() {
             let name = format!("{}-{index}", plan.name);
-            server.threads.push(thread::Builder::new().name(name).spawn(|| thread.run(post))?);
+            match thread::Builder::new().name(name).spawn(|| thread.run(post, driver)) {
+                Ok(thread) => server.threads.push(thread),
+                Err(error) => {
+                    server.stop(Nanos::ZERO);
+                    return Err(error.into());
+                }
+            }
         }
         Ok(server)
     }
@@ -189,8 +218,8 @@ impl Doors {
         Ok(doors)
     }
 
-    fn of_lane(&mut self, lane: usize) -> io::Result<Vec<lane_thread::LaneDoor>> {
-        Ok(self.lanes.get_mut(lane).map(std::mem::take).unwrap_or_default())
+    fn of_lane(&mut self, lane: usize) -> Vec<lane_thread::LaneDoor> {
+        self.lanes.get_mut(lane).map(std::mem::take).unwrap_or_default()
     }
 }
 
@@ -199,17 +228,27 @@ impl Doors {
 pub struct Stopper {
     lanes: Arc<[LaneHandle]>,
     accepting_ends: Arc<AtomicBool>,
+    /// The dispatcher may still hand connections over: it stops the lanes when it has ended, so that
+    /// none is given to a lane that is gone.
+    dispatching: Arc<AtomicBool>,
+    drain: Arc<AtomicU64>,
 }
 
 impl Stopper {
     /// Stops accepting; idle connections end at once, others when they are done, and what is left
     /// after `drain` is cut. Returns at once.
     pub fn stop(&self, drain: Nanos) {
-        self.accepting_ends.store(true, Ordering::Release);
+        self.drain.store(drain.0, Ordering::SeqCst);
+        self.accepting_ends.store(true, Ordering::SeqCst);
+        if !self.dispatching.load(Ordering::SeqCst) {
+            self.stop_lanes();
+        }
+    }
+
+    fn stop_lanes(&self) {
+        let drain = Nanos(self.drain.load(Ordering::SeqCst));
         for lane in &*self.lanes {
-            if !lane.stop(drain) {
-                tracing::warn!(lane = lane.lane(), "not stopped: its control queue is full");
-            }
+            lane.stop(drain);
         }
     }
 
@@ -294,31 +333,51 @@ impl Server {
         placer: Placer,
         admission: Admission,
         targets: &Arc<Targets>,
+        doors: &[Door],
     ) -> io::Result<()> {
         let handles = self.stopper.lanes.clone();
         let stop = self.stopper.accepting_ends.clone();
+        let eager: Vec<bool> = doors.iter().map(|door| door.eager).collect();
+        let options = move |listener: usize| ListenOptions { eager: eager[listener] };
         let deliver = move |target: usize, accepted: Accepted| {
             let Accepted { stream, peer, listener } = accepted;
             let socket = match stream {
                 Stream::Tcp(stream) => Socket::Tcp(stream),
                 Stream::Unix(stream) => Socket::Unix(stream),
             };
-            handles[target].adopt(socket, listener as ListenerId).map_err(|Full(socket)| {
-                let stream = match socket {
-                    Socket::Tcp(stream) => Stream::Tcp(stream),
-                    Socket::Unix(stream) => Stream::Unix(stream),
-                };
-                Accepted { stream, peer, listener }
-            })
+            handles[target].adopt(socket, listener as ListenerId, options(listener)).map_err(
+                |Full(socket)| {
+                    let stream = match socket {
+                        Socket::Tcp(stream) => Stream::Tcp(stream),
+                        Socket::Unix(stream) => Stream::Unix(stream),
+                    };
+                    Accepted { stream, peer, listener }
+                },
+            )
         };
         let mut dispatcher =
             Dispatcher::new(listeners, placer, admission, targets.clone(), deliver);
+        let stopper = self.stopper.clone();
+        stopper.dispatching.store(true, Ordering::SeqCst);
         let thread = thread::Builder::new().name("acceptor".into()).spawn(move || {
             let start = Instant::now();
-            if let Err(error) = dispatcher.run(&stop, || start.elapsed().as_nanos() as u64) {
-                tracing::error!(%error, "the acceptor has ended: no new connections");
+            let clock = || start.elapsed().as_nanos() as u64;
+            while !stop.load(Ordering::SeqCst) {
+                match catch_unwind(AssertUnwindSafe(|| dispatcher.run(&stop, clock))) {
+                    Ok(Ok(())) => break,
+                    Ok(Err(error)) => tracing::error!(%error, "accepting failed; trying again"),
+                    Err(_) => tracing::error!("the acceptor panicked; it goes on"),
+                }
+                thread::sleep(RETRY_PAUSE);
             }
-        })?;
+            drop(dispatcher);
+            stopper.dispatching.store(false, Ordering::SeqCst);
+            stopper.stop_lanes();
+        });
+        if thread.is_err() {
+            self.stopper.dispatching.store(false, Ordering::SeqCst);
+        }
+        let thread = thread?;
         self.dispatcher = Some(thread);
         Ok(())
     }

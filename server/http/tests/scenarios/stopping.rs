@@ -14,7 +14,7 @@ fn idle_connections_end_and_busy_ones_finish() {
     rig.world.send(body, b"PUT /body HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\n1");
     rig.pass(Nanos::from_secs(1));
 
-    assert!(rig.lane.handle().stop(Nanos::from_secs(30)));
+    rig.lane.handle().stop(Nanos::from_secs(30));
     rig.pass(Nanos::from_secs(1));
     let ends = [fresh, idle, head, body].map(|client| rig.world.end(client));
     assert_eq!(ends, [Some(End::Closed), Some(End::Closed), None, None]);
