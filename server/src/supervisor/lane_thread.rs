@@ -64,6 +64,8 @@ impl<P: Protocol> LaneThread<P> {
                 Err(_) if self.is_stopping() => return Ok(()),
                 Err(error) => {
                     tracing::error!(lane = id, %error, "the lane cannot start; trying again");
+                    // Who knows for how long: the others get its share.
+                    self.targets.set_up(id.into(), false);
                     std::thread::sleep(RETRY_PAUSE);
                     continue;
                 }
@@ -77,7 +79,7 @@ impl<P: Protocol> LaneThread<P> {
                 Ok(Err(error)) => tracing::error!(lane = id, %error, "the lane's poll failed"),
                 Err(_) => tracing::error!(lane = id, "the lane panicked"),
             }
-            self.targets.set_up(id.into(), false);
+            // Connections handed over meanwhile wait for the successor.
             post = lane.into_post();
             // The word to stop may have died with the lane, and no connection is left to wait for.
             if self.is_stopping() {
