@@ -21,7 +21,8 @@ pub struct Io<'a, M> {
 }
 
 impl<'a, M> Io<'a, M> {
-    /// The lane's clock: the same for all steps between two polls.
+    /// The lane's clock. It stands still between two polls, but for connections accepted and answered at
+    /// once on an eager listener.
     #[inline]
     pub fn now(&self) -> Nanos {
         self.services.now
