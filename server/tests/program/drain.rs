@@ -1,5 +1,6 @@
 //! Stopping: what is in flight is finished, what is idle ends at once, what is stuck is cut.
 
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -65,6 +66,34 @@ fn idle_clients_do_not_hold_the_exit() {
     assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
     for mut client in clients {
         client.ends();
+    }
+}
+
+/// Whoever still gets in while the server stops is answered or turned away, never left waiting.
+#[test]
+fn nobody_is_left_hanging() {
+    for mode in ["reuseport", "round-robin"] {
+        let args = ["--drain-timeout", "60s", "--accept", mode, "--workers", "2"];
+        let program = Program::fixed(&args);
+        let mut keeps_it_open = busy(&program);
+        program.terminate();
+        let mut late = Vec::new();
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(150) {
+            late.extend(TcpStream::connect(program.address()));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        for mut stream in late {
+            stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            // It may have been closed by now, and then the read says so.
+            let _ = stream.write_all(GET);
+            if let Err(error) = stream.read(&mut [0; 64]) {
+                assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{mode}");
+            }
+        }
+        keeps_it_open.send("2");
+        assert_eq!(keeps_it_open.response().status, 200);
+        assert_eq!(program.wait().code, Some(0));
     }
 }
 
