@@ -138,7 +138,8 @@ impl<P: Protocol> Lane<P> {
         self.services.post
     }
 
-    /// Makes room for `connections` of them, so that taking them in does not allocate.
+    /// Makes room for `connections` of them in the lane's table, so that taking them in need not grow
+    /// it.
     pub fn reserve(&mut self, connections: usize) {
         self.links.reserve(connections);
     }
