@@ -354,6 +354,24 @@ mod tests {
     }
 
     #[test]
+    fn orders_are_not_lost_to_a_full_queue() {
+        let mut posts = Post::<u32>::mesh(1, 2);
+        // Small, so that filling it takes no descriptors from other tests.
+        posts[0].handle.control = Arc::new(ArrayQueue::new(1));
+        let handle = posts[0].handle();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let adopt = || handle.adopt(Socket::Tcp(socket.try_clone().unwrap()), 0, <_>::default());
+        while adopt().is_ok() {}
+        handle.stop(Nanos::from_secs(3));
+        handle.cut();
+        assert!(!posts[0].is_idle());
+        assert_eq!(posts[0].take_stop(), Some(Nanos::from_secs(3)));
+        assert!(posts[0].take_cut());
+        assert_eq!((posts[0].take_stop(), posts[0].take_cut()), (None, false), "once");
+    }
+
+    #[test]
     fn a_sleeping_lane_is_woken_once() {
         let wakes = Arc::new(AtomicUsize::new(0));
         let mut posts = Post::<u32>::mesh(2, 64);
