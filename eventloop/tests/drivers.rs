@@ -65,6 +65,7 @@ scenarios! { promises:
     wake_asked_for_by_mail,
     marks_are_reached_in_order,
     room_without_commit,
+    yield_lasts_for_the_turn,
     stop_drains,
     no_step_after_the_end,
     admission_sheds,

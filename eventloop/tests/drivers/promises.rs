@@ -188,6 +188,29 @@ pub(crate) fn room_without_commit<R: Rig>() -> Transcript {
     vec![]
 }
 
+/// Whoever yields is not stepped with input again before the next turn, not even after an event that
+/// asks for more.
+pub(crate) fn yield_lasts_for_the_turn<R: Rig>() -> Transcript {
+    let step = |order: &mut String, _, event, io: &mut Io<'_, u64>| {
+        let Event::Bytes = event else { return Flow::Read };
+        order.push('b');
+        let input = io.input();
+        io.out().put(&input[..1]);
+        io.consume(1);
+        io.out().mark();
+        if io.input().is_empty() { Flow::Read } else { Flow::Yield }
+    };
+    let mut acts = Acts::new(step);
+    acts.on_turn = |order: &mut String, _| order.push('|');
+    let mut stage = Stage::<R, Acts<String>>::one(acts);
+    let client = stage.client(b"abcde");
+    stage.expect(client, "abcde");
+    let order = &stage.protocol().state;
+    assert_eq!(order.matches('b').count(), 5);
+    assert!(!order.contains("bb"), "stepped twice in a turn: {order}");
+    vec![]
+}
+
 /// Stopping: everyone is told, work in flight ends, the deadline cuts the rest, and nobody new comes.
 pub(crate) fn stop_drains<R: Rig>() -> Transcript {
     let mut stage = Stage::<R, Kit>::one(Kit::default());
