@@ -21,7 +21,8 @@ pub enum EncodeError {
     FieldName,
     /// A field value holds a control byte.
     FieldValue,
-    /// The field is written by this encoder: Content-Length, Transfer-Encoding, Connection, Date.
+    /// The field is written by this encoder: Content-Length, Transfer-Encoding, Connection,
+    /// Upgrade, Date.
     FieldReserved,
     /// The end of the body is announced twice, or not at all.
     Framing,
@@ -200,6 +201,18 @@ impl<'o> ResponseHead<'o> {
         self
     }
 
+    /// Upgrade, and the connection option that belongs to it (RFC 9110 §7.8): the protocols that
+    /// this response changes to, demands or offers.
+    pub fn upgrade(&mut self, protocols: &str) -> &mut Self {
+        if !protocols.bytes().all(is_value_byte) {
+            return self.fail(EncodeError::FieldValue);
+        }
+        self.put(b"Upgrade: ");
+        self.put(protocols.as_bytes());
+        self.put(b"\r\nConnection: upgrade\r\n");
+        self
+    }
+
     /// Content-Length: the body has so many bytes, or would have them if the request was not
     /// HEAD.
     #[inline]
@@ -352,6 +365,7 @@ const fn is_reserved(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"content-length")
         || name.eq_ignore_ascii_case(b"transfer-encoding")
         || name.eq_ignore_ascii_case(b"connection")
+        || name.eq_ignore_ascii_case(b"upgrade")
         || name.eq_ignore_ascii_case(b"date")
 }
 
@@ -421,6 +435,11 @@ mod tests {
         assert_eq!(field("A\r\nB", b"b"), EncodeError::FieldName);
         assert_eq!(field("content-length", b"1"), EncodeError::FieldReserved);
         assert_eq!(field("Transfer-Encoding", b"chunked"), EncodeError::FieldReserved);
+        assert_eq!(field("upgrade", b"websocket"), EncodeError::FieldReserved);
+        let upgrade = write(426, |head| {
+            head.length(0).upgrade("a\r\nB: c");
+        });
+        assert_eq!(upgrade, Err(EncodeError::FieldValue));
         let twice = write(200, |head| {
             head.length(0).chunked();
         });

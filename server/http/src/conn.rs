@@ -3,6 +3,8 @@
 use corelane_eventloop::Nanos;
 use corelane_parser::http1::RequestMachine;
 
+use crate::pace::Pace;
+
 /// One HTTP connection. Plain data, small: most connections are idle most of the time.
 #[derive(Debug)]
 pub struct Conn<R> {
@@ -14,8 +16,10 @@ pub struct Conn<R> {
     /// Answered and not yet handed to the kernel: when the earliest of them began, and how many.
     pub(crate) unsent_since: Nanos,
     pub(crate) unsent: u32,
-    /// Bytes sent when the idle deadline last passed with output still waiting.
-    pub(crate) sent_before: u64,
+    /// How many requests were answered.
+    pub(crate) answered: u32,
+    /// When the connection came in.
+    pub(crate) opened: Nanos,
     /// The last answer said `Connection: close`, or a refusal did.
     pub(crate) closing: bool,
 }
@@ -25,6 +29,7 @@ pub struct Conn<R> {
 pub(crate) struct Pending<R> {
     pub(crate) request: R,
     pub(crate) manner: Manner,
+    pub(crate) pace: Pace,
 }
 
 /// What the answer depends on, besides the handler.
@@ -36,14 +41,15 @@ pub(crate) struct Manner {
 }
 
 impl<R> Conn<R> {
-    pub(crate) fn new() -> Conn<R> {
+    pub(crate) fn new(now: Nanos) -> Conn<R> {
         Conn {
             machine: RequestMachine::new(),
             request: None,
             since: None,
             unsent_since: Nanos::ZERO,
             unsent: 0,
-            sent_before: 0,
+            answered: 0,
+            opened: now,
             closing: false,
         }
     }

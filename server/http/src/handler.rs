@@ -35,6 +35,15 @@ pub trait Handler {
     /// A request's head is there. It is a view of the input, and gone once this returns.
     fn begin(&mut self, head: &Head<'_>) -> Self::Request;
 
+    /// Whether the body of this request, which has one, is wanted. Asked once, after
+    /// [`begin`](Handler::begin) and before the client is told to go on (`Expect: 100-continue`).
+    /// If not, [`reply`](Handler::reply) comes at once, and the connection closes after the answer
+    /// (RFC 9110 §10.1.1).
+    fn wants_body(&mut self, request: &Self::Request) -> bool {
+        let _ = request;
+        true
+    }
+
     /// The next piece of the request's body.
     fn body(&mut self, request: &mut Self::Request, data: &[u8]) {
         let _ = (request, data);

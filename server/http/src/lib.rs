@@ -5,6 +5,7 @@ mod config;
 mod conn;
 mod handler;
 mod metrics;
+mod pace;
 mod protocol;
 mod refuse;
 mod reply;

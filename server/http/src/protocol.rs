@@ -11,6 +11,7 @@ use crate::config::HttpConfig;
 use crate::conn::{Conn, Manner, Pending};
 use crate::handler::Handler;
 use crate::metrics::HttpCounters;
+use crate::pace::Pace;
 use crate::refuse::{self, Answer};
 use crate::reply::Reply;
 
@@ -67,22 +68,23 @@ impl<H: Handler> Http<H> {
                 Ok(Pass::Answered) => {
                     answered += 1;
                     if conn.closing {
-                        break self.finish(io);
+                        break self.finish(conn, io);
                     }
                     if io.input().is_empty() {
                         break Flow::Read;
                     }
                 }
                 Ok(Pass::Partial) => break Flow::Read,
-                Ok(Pass::Over(answer)) => break self.refuse(conn, answer, io),
+                Ok(Pass::Over(answer)) => break self.refuse(conn, answer, false, io),
                 Err(refusal) => {
                     self.counters.refused(refusal);
-                    break self.refuse(conn, refusal.into(), io);
+                    let head_only = is_head(conn, io.input());
+                    break self.refuse(conn, refusal.into(), head_only, io);
                 }
             }
         };
         if answered > 0 && flow == Flow::Read && conn.is_idle() {
-            io.deadline(io.now() + self.config.idle_time);
+            io.deadline(self.idle_until(conn, io.now()));
         }
         if answered > 0 && conn.unsent > 0 {
             io.out().mark();
@@ -109,8 +111,10 @@ impl<H: Handler> Http<H> {
             }
         };
         io.consume(head.bytes());
-        if matches!(head.method(), Method::Connect) {
-            return Ok(Pass::Over(refuse::CONNECT));
+        match head.method() {
+            Method::Connect => return Ok(Pass::Over(refuse::CONNECT)),
+            Method::Trace => return Ok(Pass::Over(refuse::TRACE)),
+            _ => {}
         }
         let manner = manner(&head);
         let request = self.handler.begin(&head);
@@ -118,12 +122,31 @@ impl<H: Handler> Http<H> {
             self.answer(conn, request, manner, io);
             return Ok(Pass::Answered);
         }
-        if head.expects_continue() && io.input().is_empty() && !manner.http10 {
+        let expects_continue = head.expects_continue();
+        self.receive(conn, request, manner, expects_continue, io)
+    }
+
+    /// A request with a body begins.
+    fn receive<M>(
+        &mut self,
+        conn: &mut Conn<H::Request>,
+        request: H::Request,
+        manner: Manner,
+        expects_continue: bool,
+        io: &mut Io<'_, M>,
+    ) -> Result<Pass, Refusal> {
+        if !self.handler.wants_body(&request) {
+            // Whether the body comes now is the client's choice, so nothing after the head can be told
+            // from it (RFC 9110 §10.1.1).
+            self.answer(conn, request, Manner { keep_alive: false, ..manner }, io);
+            return Ok(Pass::Answered);
+        }
+        if expects_continue && io.input().is_empty() {
             io.out().put(CONTINUE);
         }
         conn.since.get_or_insert(io.now());
-        io.deadline(io.now() + self.config.body_time);
-        conn.request = Some(Pending { request, manner });
+        let pace = Pace::begin(io.now(), io.received(), &self.config);
+        conn.request = Some(Pending { request, manner, pace });
         self.body(conn, io)
     }
 
@@ -141,9 +164,17 @@ impl<H: Handler> Http<H> {
                         self.handler.body(&mut pending.request, data);
                     }
                 }
-                BodyStep::NeedMore { .. } => return Ok(Pass::Partial),
+                BodyStep::NeedMore { .. } => {
+                    if let Some(pending) = &mut conn.request {
+                        match pending.pace.earn(io.now(), io.received(), &self.config) {
+                            Some(spent_at) => io.deadline(spent_at),
+                            None => io.no_deadline(),
+                        }
+                    }
+                    return Ok(Pass::Partial);
+                }
                 BodyStep::Done { .. } => {
-                    if let Some(Pending { request, manner }) = conn.request.take() {
+                    if let Some(Pending { request, manner, .. }) = conn.request.take() {
                         self.answer(conn, request, manner, io);
                     }
                     return Ok(Pass::Answered);
@@ -160,7 +191,8 @@ impl<H: Handler> Http<H> {
         manner: Manner,
         io: &mut Io<'_, M>,
     ) {
-        let keep_alive = manner.keep_alive && !io.stopping();
+        conn.answered = conn.answered.saturating_add(1);
+        let keep_alive = manner.keep_alive && !io.stopping() && !self.is_worn(conn, io.now());
         let connection = match (keep_alive, manner.http10) {
             (false, _) => Connection::Close,
             (true, true) => Connection::KeepAlive,
@@ -182,10 +214,25 @@ impl<H: Handler> Http<H> {
         self.counters.answered(replied);
     }
 
+    /// Whether a connection has reached its limit of requests or age.
+    #[inline]
+    fn is_worn(&self, conn: &Conn<H::Request>, now: Nanos) -> bool {
+        self.config.requests_max.is_some_and(|most| conn.answered >= most)
+            || self.config.age_max.is_some_and(|most| now.since(conn.opened) >= most)
+    }
+
+    /// When a connection without a request ends.
+    #[inline]
+    fn idle_until(&self, conn: &Conn<H::Request>, now: Nanos) -> Nanos {
+        let idle = now + self.config.idle_time;
+        self.config.age_max.map_or(idle, |most| idle.min(conn.opened + most))
+    }
+
     /// Closes after the last answer. What the client still sends must not reset the connection before
     /// it has read that answer (RFC 9112 §9.6).
-    fn finish<M>(&mut self, io: &mut Io<'_, M>) -> Flow {
-        if io.input().is_empty() { Flow::Finish } else { Flow::Linger }
+    fn finish<M>(&mut self, conn: &Conn<H::Request>, io: &mut Io<'_, M>) -> Flow {
+        let unread = !io.input().is_empty() || conn.machine.phase() == Phase::Body;
+        if unread { Flow::Linger } else { Flow::Finish }
     }
 
     #[cold]
@@ -193,43 +240,60 @@ impl<H: Handler> Http<H> {
         &mut self,
         conn: &mut Conn<H::Request>,
         answer: Answer,
+        head_only: bool,
         io: &mut Io<'_, M>,
     ) -> Flow {
         conn.closing = true;
+        tracing::debug!(peer = %io.peer(), rule = answer.rule, status = answer.status, "refused");
         self.counters.response(answer.status);
-        refuse::write(answer, self.date.date(), &mut io.out());
+        refuse::write(answer, head_only, self.date.date(), &mut io.out());
         Flow::Linger
     }
 
     /// The deadline passed: idle connections end quietly, others are told.
     fn expired<M>(&mut self, conn: &mut Conn<H::Request>, io: &mut Io<'_, M>) -> Flow {
-        if conn.is_idle() {
-            return if io.pending() > 0 { self.judge_reader(conn, io) } else { Flow::Finish };
+        let phase = conn.machine.phase();
+        if io.is_full() {
+            // The lane does not read as long as output waits, and judges how the peer takes that; a
+            // request cannot be late meanwhile.
+            let more = if phase == Phase::Body {
+                self.config.body_grace
+            } else if conn.is_idle() {
+                self.config.idle_time
+            } else {
+                self.config.head_time
+            };
+            io.deadline(io.now() + more);
+            return Flow::Read;
         }
-        let refusal = match conn.machine.phase() {
+        if conn.is_idle() {
+            return Flow::Finish;
+        }
+        let refusal = match phase {
             Phase::Head => Refusal::HeadTimeout,
             Phase::Body => Refusal::BodyTimeout,
         };
         self.date.refresh(io.wall().as_secs());
         self.counters.refused(refusal);
-        self.refuse(conn, refusal.into(), io)
-    }
-
-    /// The deadline passed while answers wait to be read: the client may go on as long as it reads at
-    /// a decent rate.
-    fn judge_reader<M>(&mut self, conn: &mut Conn<H::Request>, io: &mut Io<'_, M>) -> Flow {
-        let least = self.config.read_rate.saturating_mul(self.config.idle_time.as_secs().max(1));
-        if io.sent() - conn.sent_before < least {
-            return Flow::Abort;
-        }
-        conn.sent_before = io.sent();
-        io.deadline(io.now() + self.config.idle_time);
-        Flow::Read
+        let head_only = is_head(conn, io.input());
+        self.refuse(conn, refusal.into(), head_only, io)
     }
 
     fn sent(&mut self, conn: &mut Conn<H::Request>, now: Nanos) {
         let latency = now.since(conn.unsent_since).0;
         self.counters.latency(latency, u64::from(std::mem::take(&mut conn.unsent)));
+    }
+}
+
+/// Whether the request under way, which cannot be answered as asked, is HEAD.
+#[cold]
+fn is_head<R>(conn: &Conn<R>, input: &[u8]) -> bool {
+    match &conn.request {
+        Some(pending) => pending.manner.head_only,
+        None => {
+            let line = input.iter().position(|byte| !matches!(byte, b'\r' | b'\n'));
+            line.is_some_and(|at| input[at..].starts_with(b"HEAD "))
+        }
     }
 }
 
@@ -246,8 +310,9 @@ impl<H: Handler> Protocol for Http<H> {
     type Mail = ();
 
     fn open(&mut self, io: &mut Io<'_, ()>) -> Option<Self::Conn> {
-        io.deadline(io.now() + self.config.idle_time);
-        Some(Conn::new())
+        let conn = Conn::new(io.now());
+        io.deadline(self.idle_until(&conn, io.now()));
+        Some(conn)
     }
 
     #[inline]

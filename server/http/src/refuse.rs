@@ -28,21 +28,31 @@ pub(crate) const CONNECT: Answer = Answer {
     message: "CONNECT is not implemented (RFC 9110 §9.3.6)",
 };
 
+/// TRACE sends back what may be secret, to whoever can make a browser ask for it; what this server
+/// receives can be seen better elsewhere (RFC 9110 §9.3.8).
+pub(crate) const TRACE: Answer =
+    Answer { status: 501, rule: "trace", message: "TRACE is not implemented (RFC 9110 §9.3.8)" };
+
 /// Writes an answer that closes the connection.
 #[cold]
-pub(crate) fn write(answer: Answer, date: &HttpDate, out: &mut Out<'_>) {
+pub(crate) fn write(answer: Answer, head_only: bool, date: &HttpDate, out: &mut Out<'_>) {
     let mut body = String::with_capacity(128);
     // Writing to a string does not fail.
     let _ = writeln!(body, "{} {}", answer.rule, answer.message);
-    let room = out.room(512);
-    let written = ResponseHead::new(room, answer.status)
-        .date(date)
+    let mut head = ResponseHead::new(out.room(512), answer.status);
+    head.date(date)
         .field("Content-Type", b"text/plain; charset=utf-8")
         .length(body.len() as u64)
-        .connection(Connection::Close)
-        .finish();
-    if let Ok(bytes) = written {
+        .connection(Connection::Close);
+    match answer.status {
+        426 => head.upgrade("websocket").field("Sec-WebSocket-Version", b"13"),
+        503 => head.field("Retry-After", b"1"),
+        _ => &mut head,
+    };
+    if let Ok(bytes) = head.finish() {
         out.commit(bytes);
-        out.put(body.as_bytes());
+        if !head_only {
+            out.put(body.as_bytes());
+        }
     }
 }

@@ -89,7 +89,8 @@ impl<'a> Reply<'a> {
         }
         if status != 204 && (status != 304 || !body.is_empty()) {
             head.length(body.len() as u64);
-        } else if status == 204 && !body.is_empty() {
+        }
+        if matches!(status, 204 | 205) && !body.is_empty() {
             return Err(EncodeError::BodyForbidden);
         }
         let bytes = head.connection(self.connection).finish()?;

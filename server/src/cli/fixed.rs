@@ -1,16 +1,14 @@
 //! `corelane fixed`.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
-use corelane_eventloop::Nanos;
-use corelane_http::{Http, HttpConfig, HttpCounters, HttpMetrics};
-use corelane_parser::http1::Limits;
+use corelane_http::{Http, HttpCounters, HttpMetrics};
 use corelane_parser::http1::encode::EncodeError;
 
+use super::Failure;
+use super::http::HttpArgs;
 use super::listen::{self, ListenArgs};
 use super::run::{Service, ServiceArgs};
-use super::{Failure, duration, limits};
 use crate::apps::fixed::Fixed;
 use crate::supervisor::Supervisor;
 
@@ -43,21 +41,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "K: V", value_parser = header)]
     header: Vec<(String, String)>,
 
-    /// How long a whole request head may take
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration::timeout)]
-    head_timeout: Duration,
-
-    /// How long a whole request body may take
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration::timeout)]
-    body_timeout: Duration,
-
-    /// How long a connection may be idle
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration::timeout)]
-    idle_timeout: Duration,
-
-    /// Largest request body
-    #[arg(long, value_name = "BYTES", default_value = "1M", value_parser = limits::bytes)]
-    max_body: usize,
+    #[command(flatten)]
+    http: HttpArgs,
 }
 
 /// Reads `Name: value`.
@@ -101,35 +86,13 @@ impl Args {
             })
         })
     }
-
-    /// The limits in one line, for the announcement.
-    fn limits(&self) -> String {
-        format!(
-            "body {} bytes, head {:?}, body {:?}, idle {:?}, drain {:?}",
-            self.max_body,
-            self.head_timeout,
-            self.body_timeout,
-            self.idle_timeout,
-            self.listen.drain_timeout
-        )
-    }
-
-    fn http(&self) -> HttpConfig {
-        HttpConfig {
-            limits: Limits { body_bytes: self.max_body as u64, ..Limits::DEFAULT },
-            head_time: Nanos::from(self.head_timeout),
-            body_time: Nanos::from(self.body_timeout),
-            idle_time: Nanos::from(self.idle_timeout),
-            ..HttpConfig::default()
-        }
-    }
 }
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     let response = args.response()?;
     let plan = args.listen.plan(true)?;
     let service = Service::prepare(&args.service)?;
-    let config = args.http();
+    let config = args.http.config();
     let mut supervisor = Supervisor::new(plan);
     let metrics = HttpMetrics::declare(supervisor.metrics());
     let requests = metrics.requests();
@@ -140,5 +103,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         })
         // Its message holds its cause already.
         .map_err(|error| Failure::Run(anyhow::Error::msg(error.to_string())))?;
-    service.run(server, Some(requests), &args.limits(), args.listen.drain_timeout)
+    let drain = args.listen.drain_timeout;
+    let limits = format!("{}, drain {drain:?}", args.http.summary());
+    service.run(server, Some(requests), &limits, drain)
 }

@@ -4,6 +4,7 @@
 
 mod duration;
 mod fixed;
+mod http;
 mod limits;
 mod listen;
 mod run;

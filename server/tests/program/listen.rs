@@ -14,7 +14,7 @@ fn says_where_how_many_and_within_which_limits() {
     let (first, second) = program.announcement.split_once('\n').unwrap();
     assert_eq!(first, format!("listening on http://{address}"));
     assert!(second.starts_with("2 loops; limits: 100 connections, "), "{second}");
-    for limit in ["body 1048576 bytes", "head 10s", "body 60s", "idle 60s", "drain 30s"] {
+    for limit in ["head 10s", "1048576 bytes", "240 bytes/s", "idle 60s", "drain 30s"] {
         assert!(second.contains(limit), "no {limit:?} in {second}");
     }
     program.stop();

@@ -20,7 +20,7 @@ fn a_head_that_takes_too_long_is_told() {
 
 #[test]
 fn a_body_that_takes_too_long_is_told() {
-    let program = Program::fixed(&["--body-timeout", "100ms"]);
+    let program = Program::fixed(&["--rate-grace", "100ms"]);
     let mut client = program.connect();
     client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\n123");
     let response = client.response();

@@ -39,7 +39,8 @@ fn head_204_and_304_have_no_body() {
 
 #[test]
 fn a_malformed_answer_becomes_a_500_and_is_counted() {
-    let paths = ["/bad-name", "/bad-value", "/reserved", "/status-100", "/204-with-body"];
+    let paths =
+        ["/bad-name", "/bad-value", "/reserved", "/status-100", "/204-with-body", "/205-with-body"];
     for path in paths {
         let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n");
         let (rig, answer) = ask(&(request + "GET /after HTTP/1.1\r\nHost: test\r\n\r\n"));
@@ -84,8 +85,94 @@ fn a_refusal_arrives_although_the_client_keeps_sending() {
 }
 
 #[test]
-fn connect_is_answered_501_and_counted() {
-    let (rig, answer) = ask("CONNECT test:1 HTTP/1.1\r\nHost: test:1\r\n\r\n");
-    assert_eq!(statuses(&answer), [501]);
-    assert_eq!(rig.counter("corelane_http_responses_total", &[("class", "5xx")]), 1);
+fn connect_and_trace_are_answered_501_and_counted() {
+    for request in [
+        "CONNECT test:1 HTTP/1.1\r\nHost: test:1\r\n\r\n",
+        "TRACE / HTTP/1.1\r\nHost: test\r\n\r\n",
+    ] {
+        let (rig, answer) = ask(request);
+        assert_eq!(statuses(&answer), [501]);
+        assert!(answer.contains("Connection: close\r\n"), "{answer}");
+        assert_eq!(rig.counter("corelane_http_responses_total", &[("class", "5xx")]), 1);
+    }
+}
+
+#[test]
+fn a_websocket_of_another_version_is_told_which_one_there_is() {
+    let (_, answer) = ask("GET / HTTP/1.1\r\nHost: test\r\nConnection: upgrade\r\n\
+        Upgrade: websocket\r\nSec-WebSocket-Version: 8\r\n\r\n");
+    assert_eq!(statuses(&answer), [426]);
+    for line in ["Upgrade: websocket", "Connection: upgrade", "Connection: close"] {
+        assert!(answer.contains(&format!("\r\n{line}\r\n")), "{answer}");
+    }
+    assert!(answer.contains("Sec-WebSocket-Version: 13\r\n"), "{answer}");
+}
+
+#[test]
+fn a_refused_head_request_gets_no_body() {
+    for request in [
+        "HEAD / HTTP/1.1\r\n\r\n",
+        "\r\nHEAD / HTTP/1.1\r\n\r\n",
+        "HEAD / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\nx",
+    ] {
+        let (_, answer) = ask(request);
+        assert_eq!(statuses(&answer), [400], "{answer}");
+        assert!(answer.contains("Content-Length: ") && answer.ends_with("\r\n\r\n"), "{answer}");
+    }
+}
+
+#[test]
+fn a_body_that_is_not_wanted_is_not_asked_for() {
+    for expect in ["", "Expect: 100-continue\r\n"] {
+        let mut rig = Rig::calm(HttpConfig::default());
+        let client = rig.connect();
+        let head = format!(
+            "PUT /unwanted HTTP/1.1\r\nHost: test\r\n{expect}Content-Length: 100000\r\n\r\n"
+        );
+        rig.world.send(client, head.as_bytes());
+        rig.pass(Nanos::from_millis(10));
+        let answer = rig.received(client);
+        assert_eq!(statuses(&answer), [403], "{answer}");
+        assert!(answer.contains("Connection: close\r\n"), "{answer}");
+        // A client that sends it all the same still has its answer, and nobody reads a request in it.
+        rig.world.send(client, GET);
+        rig.pass(Nanos::from_secs(3));
+        assert_eq!(statuses(&rig.received(client)), [403]);
+        assert_eq!(rig.world.end(client), Some(End::Closed));
+        assert_eq!(rig.lane.len(), 0);
+    }
+}
+
+#[test]
+fn a_body_that_is_wanted_is_asked_for_once() {
+    let put = "PUT /a HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n";
+    let mut rig = Rig::calm(HttpConfig::default());
+    let client = rig.connect();
+    rig.world.send(client, put.as_bytes());
+    rig.pass(Nanos::from_millis(10));
+    assert_eq!(rig.received(client), "HTTP/1.1 100 Continue\r\n\r\n");
+    rig.world.send(client, b"x");
+    rig.pass(Nanos::from_millis(10));
+    assert_eq!(statuses(&rig.received(client)), [100, 200]);
+    // Not where the body is there already, and not from HTTP/1.0, which does not know it.
+    let (_, answer) = ask(&format!("{put}x"));
+    assert_eq!(statuses(&answer), [200]);
+    let mut rig = Rig::calm(HttpConfig::default());
+    let client = rig.connect();
+    rig.world.send(client, put.replace("1.1", "1.0").as_bytes());
+    rig.pass(Nanos::from_millis(10));
+    assert_eq!(rig.received(client), "");
+}
+
+#[test]
+fn a_connection_serves_as_many_requests_as_it_may() {
+    let config = HttpConfig { requests_max: Some(3), ..HttpConfig::default() };
+    let mut rig = Rig::calm(config);
+    let answer = rig.converse(&GET.repeat(5));
+    assert_eq!(statuses(&answer), [200; 3]);
+    assert_eq!(answer.matches("Connection: close\r\n").count(), 1);
+    assert!(
+        answer.rfind("Connection: close") > answer.rfind("HTTP/1.1 200"),
+        "the last one says so"
+    );
 }

@@ -57,32 +57,96 @@ fn a_head_has_its_time_from_its_first_byte() {
     assert_eq!(rig.counter("corelane_http_refusals_total", &[("rule", "head-timeout")]), 1);
 }
 
-#[test]
-fn a_body_has_its_time_from_the_end_of_its_head() {
-    let mut rig = Rig::calm(HttpConfig::default());
+/// A body that has begun.
+fn begin_body(rig: &mut Rig) -> corelane_eventloop::ClientId {
     let client = rig.connect();
-    rig.world.send(client, b"PUT /a HTTP/1.1\r\nHost: test\r\nContent-Length: 1000\r\n");
+    rig.world.send(client, b"PUT /a HTTP/1.1\r\nHost: test\r\nContent-Length: 100000\r\n");
     rig.pass(Nanos::from_secs(9));
     rig.world.send(client, b"\r\n");
-    for _ in 0..59 {
-        rig.pass(Nanos::from_secs(1));
-        rig.world.send(client, b"x");
-    }
-    ends_after(&mut rig, client, Nanos::from_secs(1));
-    let answer = rig.received(client);
-    assert_eq!(statuses(&answer), [408]);
-    assert!(answer.contains("body-timeout"), "{answer}");
+    rig.pass(Nanos::from_millis(1));
+    client
 }
 
 #[test]
-fn a_body_in_time_is_answered() {
+fn a_body_that_does_not_come_has_its_grace() {
     let mut rig = Rig::calm(HttpConfig::default());
-    let client = rig.connect();
-    rig.world.send(client, b"PUT /a HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\n1");
-    rig.pass(Nanos::from_secs(59));
-    rig.world.send(client, b"2");
+    let client = begin_body(&mut rig);
+    ends_after(&mut rig, client, Nanos::from_millis(4_999));
+    let answer = rig.received(client);
+    assert_eq!(statuses(&answer), [408]);
+    assert!(answer.contains("body-timeout"), "{answer}");
+    assert_eq!(rig.counter("corelane_http_refusals_total", &[("rule", "body-timeout")]), 1);
+}
+
+#[test]
+fn a_byte_now_and_then_wins_no_time() {
+    let mut rig = Rig::calm(HttpConfig::default());
+    let client = begin_body(&mut rig);
+    // 239 bytes a second are less than 240: the grace is spent a little slower.
+    for _ in 0..400 {
+        rig.world.send(client, &[b'x'; 239]);
+        rig.pass(Nanos::from_secs(1));
+    }
+    assert_eq!(rig.received(client), "", "5 s of grace would last for 1,200 s");
+    for _ in 0..8 {
+        rig.world.send(client, b"x");
+        rig.pass(Nanos::from_secs(1));
+    }
+    assert_eq!(statuses(&rig.received(client)), [408]);
+}
+
+#[test]
+fn a_body_at_its_rate_may_take_for_ever() {
+    let mut rig = Rig::calm(HttpConfig::default());
+    let client = begin_body(&mut rig);
+    for _ in 0..400 {
+        rig.world.send(client, &[b'x'; 250]);
+        rig.pass(Nanos::from_secs(1));
+    }
+    assert_eq!(statuses(&rig.received(client)), [200]);
+    // The pace of the body no longer counts.
+    ends_after(&mut rig, client, Nanos::from_secs(59));
+}
+
+#[test]
+fn a_body_that_was_fast_may_pause() {
+    let mut rig = Rig::calm(HttpConfig::default());
+    let client = begin_body(&mut rig);
+    rig.world.send(client, &[b'x'; 90_000]);
+    rig.pass(Nanos::from_secs(29));
+    rig.world.send(client, &[b'x'; 240]);
+    rig.pass(Nanos::from_millis(1));
+    ends_after(&mut rig, client, Nanos::from_millis(1_999));
+    assert_eq!(statuses(&rig.received(client)), [408]);
+}
+
+#[test]
+fn without_a_rate_a_body_has_any_time() {
+    let mut rig = Rig::calm(HttpConfig { body_rate: 0, ..HttpConfig::default() });
+    let client = begin_body(&mut rig);
+    rig.pass(Nanos::from_secs(10_000));
+    rig.world.send(client, &[b'x'; 100_000]);
     rig.pass(Nanos::from_millis(1));
     assert_eq!(statuses(&rig.received(client)), [200]);
-    // The time of the body no longer counts.
-    ends_after(&mut rig, client, Nanos::from_millis(59_999));
+}
+
+#[test]
+fn a_connection_of_age_ends_between_requests() {
+    let config = HttpConfig { age_max: Some(Nanos::from_secs(20)), ..HttpConfig::default() };
+    let mut rig = Rig::calm(config);
+    let [idle, busy] = [(); 2].map(|()| rig.connect());
+    for client in [idle, busy] {
+        rig.world.send(client, GET);
+    }
+    rig.pass(Nanos::from_secs(19));
+    rig.world.send(busy, &GET[..10]);
+    rig.pass(Nanos::from_millis(1_010));
+    assert_eq!(rig.world.end(idle), Some(End::Closed));
+    assert_eq!(rig.world.end(busy), None, "a request is under way");
+    rig.world.send(busy, &GET[10..]);
+    rig.pass(Nanos::from_millis(10));
+    assert_eq!(rig.world.end(busy), Some(End::Closed));
+    let answer = rig.received(busy);
+    assert_eq!(statuses(&answer), [200, 200]);
+    assert_eq!(answer.matches("Connection: close\r\n").count(), 1);
 }

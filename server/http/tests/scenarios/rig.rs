@@ -29,6 +29,10 @@ impl Handler for Mirror {
         Seen { line, bytes: 0, checksum: 0 }
     }
 
+    fn wants_body(&mut self, seen: &Seen) -> bool {
+        !seen.line.ends_with("/unwanted")
+    }
+
     fn body(&mut self, seen: &mut Seen, data: &[u8]) {
         for &byte in data {
             seen.bytes += 1;
@@ -41,6 +45,8 @@ impl Handler for Mirror {
         match path {
             "/204" => reply.send(204, &[], b""),
             "/304" => reply.send(304, &[("ETag", "\"1\"")], b""),
+            "/unwanted" => reply.send(403, &[], b"not wanted\n"),
+            "/205-with-body" => reply.send(205, &[], b"no"),
             "/204-with-body" => reply.send(204, &[], b"no"),
             "/bad-name" => reply.send(200, &[("Bad Name", "x")], b"secret"),
             "/bad-value" => reply.send(200, &[("Name", "a\r\nInjected: b")], b"secret"),

@@ -38,8 +38,8 @@ fn what_is_not_done_in_time_is_cut() {
     let client = rig.connect();
     rig.world.send(client, b"PUT /body HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\n1");
     rig.pass(Nanos::from_secs(1));
-    rig.lane.handle().stop(Nanos::from_secs(5));
-    rig.pass(Nanos::from_millis(4900));
+    rig.lane.handle().stop(Nanos::from_secs(3));
+    rig.pass(Nanos::from_millis(2900));
     assert!(!rig.lane.is_finished());
     rig.pass(Nanos::from_millis(200));
     assert!(rig.lane.is_finished());

@@ -1,0 +1,97 @@
+//! Options of every command that speaks HTTP: what clients may send, and how long they may take.
+
+use std::time::Duration;
+
+use corelane_eventloop::Nanos;
+use corelane_http::HttpConfig;
+use corelane_parser::http1::Limits;
+use corelane_parser::http1::limits::FIELDS_MAX;
+
+use super::{duration, limits};
+
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Limits of requests")]
+pub(super) struct HttpArgs {
+    /// How long a whole request head may take
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration::timeout)]
+    head_timeout: Duration,
+
+    /// How long a connection may be idle
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration::timeout)]
+    idle_timeout: Duration,
+
+    /// Least rate of request bodies, in bytes per second; 0 for none
+    #[arg(long, value_name = "BYTES", default_value = "240", value_parser = limits::bytes)]
+    min_rate: usize,
+
+    /// How long a body may take to reach that rate
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration::timeout)]
+    rate_grace: Duration,
+
+    /// How long a body may pause after it was fast
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::timeout)]
+    max_stall: Duration,
+
+    /// Requests after which a connection closes [default: any number]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_requests: Option<u32>,
+
+    /// Age at which a connection closes, between requests [default: any age]
+    #[arg(long, value_name = "TIME", value_parser = duration::timeout)]
+    max_age: Option<Duration>,
+
+    /// Largest request head
+    #[arg(long, value_name = "BYTES", default_value = "32K", value_parser = head_bytes)]
+    max_head: usize,
+
+    /// Most fields of a request head
+    #[arg(long, value_name = "N", default_value_t = Limits::DEFAULT.fields as u64,
+          value_parser = clap::value_parser!(u64).range(1..=FIELDS_MAX as u64))]
+    max_fields: u64,
+
+    /// Largest request body
+    #[arg(long, value_name = "BYTES", default_value = "1M", value_parser = limits::bytes)]
+    max_body: usize,
+}
+
+/// The most that a connection may hold of input bounds the head.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Reads the largest size of a head.
+fn head_bytes(text: &str) -> Result<usize, String> {
+    match limits::bytes(text)? {
+        fits @ 256..=HEAD_BYTES_MAX => Ok(fits),
+        _ => Err("expected 256 to 64K: a head is held in memory until it is whole".to_owned()),
+    }
+}
+
+impl HttpArgs {
+    /// The limits in one line, for the announcement.
+    pub(super) fn summary(&self) -> String {
+        format!(
+            "head {:?} and {} bytes, body {} bytes/s and {} bytes, idle {:?}",
+            self.head_timeout, self.max_head, self.min_rate, self.max_body, self.idle_timeout,
+        )
+    }
+
+    pub(super) fn config(&self) -> HttpConfig {
+        HttpConfig {
+            limits: Limits {
+                head_bytes: self.max_head,
+                request_line_bytes: Limits::DEFAULT.request_line_bytes.min(self.max_head),
+                field_line_bytes: Limits::DEFAULT.field_line_bytes.min(self.max_head),
+                fields: self.max_fields as usize,
+                body_bytes: self.max_body as u64,
+                ..Limits::DEFAULT
+            },
+            head_time: Nanos::from(self.head_timeout),
+            body_rate: self.min_rate as u64,
+            body_grace: Nanos::from(self.rate_grace),
+            body_credit: Nanos::from(self.max_stall),
+            idle_time: Nanos::from(self.idle_timeout),
+            requests_max: self.max_requests,
+            age_max: self.max_age.map(Nanos::from),
+            ..HttpConfig::default()
+        }
+    }
+}
