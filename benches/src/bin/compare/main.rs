@@ -4,31 +4,28 @@
 //! round measures each of them once, so that whatever drifts on the machine drifts for all, and
 //! ratios are taken inside a round. docs/BENCHMARKING.md says how to read the result.
 
-mod build;
-mod environment;
-mod launch;
+mod ballast;
 mod measure;
 mod record;
-mod scratch;
-mod server;
 mod statistics;
 mod table;
 mod workload;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::{Parser, Subcommand};
 
-use crate::build::Binaries;
-use crate::environment::Environment;
-use crate::launch::Launch;
+use corelane_benches::build::Binaries;
+use corelane_benches::environment::Environment;
+use corelane_benches::launch::{self, Launch};
+use corelane_benches::scratch::Scratch;
+use corelane_benches::server::{Running, Server};
+
 use crate::measure::{Sample, measure_idle, measure_load};
 use crate::record::Record;
-use crate::scratch::Scratch;
-use crate::server::{Running, Server};
 use crate::table::Table;
 use crate::workload::Workload;
 
@@ -84,7 +81,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.command {
         Some(Command::Launch(launch)) => launch.exec(),
-        Some(Command::Spin) => launch::spin(),
+        Some(Command::Spin) => ballast::spin(),
         None => compare(&arguments),
     };
     match result {
@@ -100,7 +97,7 @@ fn compare(arguments: &Arguments) -> anyhow::Result<()> {
     launch::check_cores(arguments.server_core, arguments.load_core)?;
     let binaries = Binaries::locate()?;
     if !arguments.no_build {
-        binaries.build()?;
+        build(&binaries)?;
     }
     let servers = present(arguments, &binaries)?;
     let workloads = chosen(&arguments.workload);
@@ -130,6 +127,16 @@ fn compare(arguments: &Arguments) -> anyhow::Result<()> {
         (None, false) => record.default_path(&binaries.root),
     };
     record.write(&out)
+}
+
+/// Builds our own programs and, where possible, the rivals.
+fn build(binaries: &Binaries) -> anyhow::Result<()> {
+    binaries.build("corelane-benches", "floor")?;
+    binaries.build("corelane-load", "corelane-load")?;
+    if let Err(error) = binaries.build("corelane", "corelane") {
+        println!("{error}; the one built before is used, if there is one");
+    }
+    binaries.build_rivals()
 }
 
 /// The numbers of a run.
@@ -177,11 +184,11 @@ fn run(
     environment: &mut Environment,
 ) -> anyhow::Result<Table> {
     let mut table = Table::new(workload);
-    let start =
-        |server: Server| Running::start(server, workload, plan.server_core, binaries, scratch);
+    let setup = workload.setup(plan.server_core);
+    let start = |server: Server| Running::start(server, &setup, binaries, scratch);
     let mut able = Vec::new();
     for &server in servers {
-        match server.cannot(workload) {
+        match workload.unsuited(server) {
             Some(reason) => table.leave_out(server, reason.to_owned()),
             None => able.push(server),
         }
@@ -197,7 +204,7 @@ fn run(
         }
     }
     let _ballast = match workload.wants_ballast() {
-        true => Some(launch::ballast(plan.server_core)?),
+        true => Some(ballast::ballast(plan.server_core)?),
         false => None,
     };
     for round in 0..plan.rounds as usize {
@@ -247,11 +254,6 @@ fn present(arguments: &Arguments, binaries: &Binaries) -> anyhow::Result<Vec<Ser
 /// What was asked for; everything if nothing was.
 fn chosen<T: clap::ValueEnum + Clone>(asked: &[T]) -> Vec<T> {
     if asked.is_empty() { T::value_variants().to_vec() } else { asked.to_vec() }
-}
-
-/// Reads a file whose absence is an error worth its name.
-fn read(path: &Path) -> anyhow::Result<String> {
-    std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 #[cfg(test)]

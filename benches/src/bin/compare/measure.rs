@@ -8,9 +8,10 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use serde_json::Value;
 
-use crate::build::Binaries;
-use crate::launch::{self, Guard};
-use crate::server::{BODY, Running};
+use corelane_benches::build::Binaries;
+use corelane_benches::launch::{self, Guard};
+use corelane_benches::server::{BODY, Running};
+
 use crate::workload::Workload;
 
 /// Traffic before each measurement: enough to fill caches and to reach the steady state.

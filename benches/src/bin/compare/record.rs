@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde_json::json;
 
-use crate::environment::Environment;
+use corelane_benches::environment::Environment;
+
 use crate::table::Table;
 
 /// The record of a run.

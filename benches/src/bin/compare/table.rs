@@ -4,8 +4,9 @@ use std::fmt::{self, Write};
 
 use serde_json::{Value, json};
 
+use corelane_benches::server::Server;
+
 use crate::measure::Sample;
-use crate::server::Server;
 use crate::statistics::{Spread, paired_ratio, spread};
 use crate::workload::Workload;
 

@@ -4,6 +4,8 @@ use std::fmt;
 
 use clap::ValueEnum;
 
+use corelane_benches::server::{Server, Setup};
+
 /// What the load generator asks of a server.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Workload {
@@ -33,42 +35,50 @@ impl Workload {
         let mut options = Vec::new();
         let mut add = |words: &[&str]| options.extend(words.iter().map(|&word| word.to_owned()));
         match self {
-            Self::Plaintext64 => add(&["--connections", "64"]),
+            Self::Plaintext64 | Self::Headers40 => add(&["--connections", "64"]),
             Self::Plaintext512 => add(&["--connections", "512"]),
             Self::Pipelined16 => add(&["--connections", "64", "--pipeline", "16"]),
-            Self::Headers40 => {
-                add(&["--connections", "64"]);
-                for (name, value) in browser_fields() {
-                    add(&["--header", &format!("{name}: {value}")]);
-                }
-            }
-            Self::Close => add(&["--connections", "64", "--close"]),
+            Self::Close => return ["--connections", "64", "--close"].map(str::to_owned).to_vec(),
             Self::Single => add(&["--connections", "1"]),
             Self::Idle => {}
         }
+        for (name, value) in self.fields() {
+            add(&["--header", &format!("{name}: {value}")]);
+        }
         options
+    }
+
+    /// Fields of each request beside `Host`.
+    fn fields(self) -> Vec<(String, String)> {
+        match self {
+            Self::Headers40 => browser_fields(),
+            Self::Close => vec![("Connection".to_owned(), "close".to_owned())],
+            _ => Vec::new(),
+        }
+    }
+
+    /// How servers are started for it.
+    pub(crate) fn setup(self, core: usize) -> Setup {
+        Setup { yielding: self.wants_ballast(), fields: self.fields(), ..Setup::new(core) }
+    }
+
+    /// Why a server takes no part.
+    pub(crate) fn unsuited(self, server: Server) -> Option<&'static str> {
+        match (server, self) {
+            (Server::FloorEager, workload) if workload != Self::Close => {
+                Some("differs from floor only for new connections")
+            }
+            (Server::Fused, Self::Close) => Some("accepts as the floor does"),
+            (Server::May, Self::Headers40) => Some("takes at most 16 header fields"),
+            (Server::May, Self::Close) => Some("ignores Connection: close"),
+            _ => None,
+        }
     }
 
     /// Whether the client has more work than the server, so that only beside ballast on its core
     /// the server is never idle.
     pub(crate) fn wants_ballast(self) -> bool {
         self == Self::Close
-    }
-
-    /// Length in bytes of each request to `authority`.
-    pub(crate) fn request_length(self, authority: &str) -> anyhow::Result<usize> {
-        let mut fields = Vec::new();
-        let browser;
-        match self {
-            Self::Headers40 => {
-                browser = browser_fields();
-                fields.extend(browser.iter().map(|(name, value)| (&**name, &**value)));
-            }
-            Self::Close => fields.push(("Connection", "close")),
-            _ => {}
-        }
-        let request = corelane_load::Request::new("GET", "/", authority, &fields, b"")?;
-        Ok(request.bytes().len())
     }
 }
 
@@ -106,7 +116,8 @@ mod tests {
 
     #[test]
     fn forty_fields_are_about_2900_bytes() {
-        let length = Workload::Headers40.request_length("127.0.0.1:40000").unwrap();
+        let request = Workload::Headers40.setup(0).request("127.0.0.1:40000").unwrap();
+        let length = request.bytes().len();
         assert!((2_700..3_100).contains(&length), "{length}");
         assert_eq!(browser_fields().len(), 39);
     }

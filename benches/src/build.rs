@@ -7,20 +7,23 @@ use anyhow::{Context, bail};
 
 /// Where the programs are.
 #[derive(Debug)]
-pub(crate) struct Binaries {
+pub struct Binaries {
     /// The workspace.
-    pub(crate) root: PathBuf,
+    pub root: PathBuf,
     /// Cargo's target directory.
     target: PathBuf,
 }
 
 impl Binaries {
     /// Finds everything relative to this program.
-    pub(crate) fn locate() -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// When this program is not an optimised one in cargo's target directory.
+    pub fn locate() -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("own path")?;
         let profile = program.parent().context("own directory")?;
         if profile.file_name().is_none_or(|name| name != "release") {
-            bail!("only optimised programs are worth comparing: cargo run --release --bin compare");
+            bail!("only optimised programs are worth comparing: run it by cargo run --release");
         }
         let target = profile.parent().context("target directory")?.to_owned();
         let package = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -28,18 +31,22 @@ impl Binaries {
         Ok(Self { root, target })
     }
 
-    /// Builds our own programs and, where possible, the rivals.
-    pub(crate) fn build(&self) -> anyhow::Result<()> {
-        for (package, program) in
-            [("corelane-benches", "floor"), ("corelane-load", "corelane-load")]
-        {
-            if !self.cargo(&self.target, &["-p", package, "--bin", program])? {
-                bail!("cannot build {program}: cargo build --release -p {package} says why");
-            }
+    /// Builds a program of this workspace.
+    ///
+    /// # Errors
+    /// When it cannot be built.
+    pub fn build(&self, package: &str, program: &str) -> anyhow::Result<()> {
+        if !self.cargo(&self.target, &["-p", package, "--bin", program])? {
+            bail!("cannot build {program}: cargo build --release -p {package} says why");
         }
-        if !self.cargo(&self.target, &["-p", "corelane", "--bin", "corelane"])? {
-            println!("corelane could not be built: the one built before is used, if there is one");
-        }
+        Ok(())
+    }
+
+    /// Builds the rivals. Those built before will do where that is not possible.
+    ///
+    /// # Errors
+    /// When cargo cannot be started.
+    pub fn build_rivals(&self) -> anyhow::Result<()> {
         let manifest = self.root.join("benches/rivals/Cargo.toml");
         let manifest = manifest.to_string_lossy();
         if !self.cargo(&self.rivals(), &["--locked", "--manifest-path", &manifest])? {
@@ -49,17 +56,26 @@ impl Binaries {
     }
 
     /// A program of this workspace.
-    pub(crate) fn own(&self, name: &str) -> anyhow::Result<PathBuf> {
+    ///
+    /// # Errors
+    /// When it has not been built.
+    pub fn own(&self, name: &str) -> anyhow::Result<PathBuf> {
         existing(self.target.join("release").join(name), name)
     }
 
     /// A program of the package `benches/rivals`.
-    pub(crate) fn rival(&self, name: &str) -> anyhow::Result<PathBuf> {
+    ///
+    /// # Errors
+    /// When it has not been built.
+    pub fn rival(&self, name: &str) -> anyhow::Result<PathBuf> {
         existing(self.rivals().join("release").join(name), name)
     }
 
     /// A program on the search path.
-    pub(crate) fn installed(&self, name: &str) -> anyhow::Result<PathBuf> {
+    ///
+    /// # Errors
+    /// When it is not installed.
+    pub fn installed(&self, name: &str) -> anyhow::Result<PathBuf> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         // Where Debian keeps servers, which is not on everyone's search path.
         let also = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);

@@ -22,7 +22,7 @@ const GRACE: Duration = Duration::from_secs(3);
 /// `nice` acts only inside a session, and what else runs on the machine competes with the session
 /// as a whole. Writing -20 to the autogroup (if permitted) gives the measured program its core.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Launch {
+pub struct Launch {
     #[arg(long)]
     core: usize,
     /// Leave three quarters of the core to a neighbour that wants it
@@ -35,7 +35,10 @@ pub(crate) struct Launch {
 
 impl Launch {
     /// Replaces this process. Returns only on failure.
-    pub(crate) fn exec(self) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// When the core is not there, or the program cannot be started.
+    pub fn exec(self) -> anyhow::Result<()> {
         // Not SIGKILL: nginx's master must have the chance to end its worker.
         set_parent_process_death_signal(Some(Signal::TERM)).context("prctl")?;
         setsid().context("setsid")?;
@@ -60,28 +63,12 @@ fn prioritise(yielding: bool) {
     let _ = nice(best).or_else(|_| nice(unprivileged));
 }
 
-/// Runs on `core` until it is dropped, without touching memory.
+/// The command that starts `program` on `core`, through the `launch` subcommand of the program that
+/// calls this.
 ///
-/// Where the client is the dearer side, as with new connections, the server would sleep between
-/// any two requests and its figure would be the price of waking up. Beside ballast it is served
-/// its share of the core in one piece and finds several requests waiting, as under full load.
-pub(crate) fn ballast(core: usize) -> anyhow::Result<Guard> {
-    let program = std::env::current_exe().context("own path")?;
-    let mut command = command(core, &program, false)?;
-    Ok(Guard(command.arg("spin").spawn().context("cannot start the ballast")?))
-}
-
-/// What the ballast does: nothing, until it is ended.
-pub(crate) fn spin() -> ! {
-    // No `spin_loop` hint, which a hypervisor may take as a wish to be descheduled.
-    let mut turns = 0_u64;
-    loop {
-        turns = std::hint::black_box(turns.wrapping_add(1));
-    }
-}
-
-/// The command that starts `program` on `core`.
-pub(crate) fn command(core: usize, program: &Path, yielding: bool) -> anyhow::Result<Command> {
+/// # Errors
+/// When that program's own path is unknown.
+pub fn command(core: usize, program: &Path, yielding: bool) -> anyhow::Result<Command> {
     let mut command = Command::new(std::env::current_exe().context("own path")?);
     command.args(["launch", "--core", &core.to_string()]);
     command.args(yielding.then_some("--yielding")).arg("--").arg(program);
@@ -91,11 +78,14 @@ pub(crate) fn command(core: usize, program: &Path, yielding: bool) -> anyhow::Re
 
 /// A started program, ended when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Guard(pub(crate) Child);
+pub struct Guard(pub Child);
 
 impl Guard {
     /// Waits for it to end by itself.
-    pub(crate) fn wait(&mut self, limit: Duration) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// When it still runs after `limit`.
+    pub fn wait(&mut self, limit: Duration) -> anyhow::Result<()> {
         let started = Instant::now();
         while self.0.try_wait().context("wait")?.is_none() {
             if started.elapsed() > limit {
@@ -121,7 +111,10 @@ impl Drop for Guard {
 }
 
 /// Both cores must be there, and different.
-pub(crate) fn check_cores(server: usize, load: usize) -> anyhow::Result<()> {
+///
+/// # Errors
+/// When they are not.
+pub fn check_cores(server: usize, load: usize) -> anyhow::Result<()> {
     if server == load {
         bail!("server and load need a core each: choose other --server-core and --load-core");
     }

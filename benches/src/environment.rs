@@ -11,14 +11,16 @@ use crate::build::Binaries;
 use crate::server::Server;
 
 /// Kernel settings that move the figures.
-const SYSCTLS: [&str; 7] = [
+const SYSCTLS: [&str; 9] = [
     "kernel.sched_autogroup_enabled",
     "net.core.busy_poll",
     "net.core.somaxconn",
     "net.ipv4.ip_local_port_range",
     "net.ipv4.tcp_congestion_control",
     "net.ipv4.tcp_max_tw_buckets",
+    "net.ipv4.tcp_rmem",
     "net.ipv4.tcp_tw_reuse",
+    "net.ipv4.tcp_wmem",
 ];
 /// Libraries of the rivals whose versions are shown.
 const RIVAL_LIBRARIES: [&str; 6] =
@@ -26,13 +28,15 @@ const RIVAL_LIBRARIES: [&str; 6] =
 
 /// Where a run took place.
 #[derive(Debug)]
-pub(crate) struct Environment {
-    pub(crate) date: String,
+pub struct Environment {
+    /// Year, month and day.
+    pub date: String,
     facts: Vec<(String, String)>,
 }
 
 impl Environment {
-    pub(crate) fn read(binaries: &Binaries) -> Self {
+    /// The machine, its kernel's settings and the versions of what is measured.
+    pub fn read(binaries: &Binaries) -> Self {
         let mut facts = Vec::new();
         let mut add = |name: &str, value: String| facts.push((name.to_owned(), value));
         add("kernel", line("/proc/sys/kernel/osrelease"));
@@ -49,8 +53,8 @@ impl Environment {
                 add(&server.to_string(), output(&binaries.root, &program, &["-v"]));
             }
         }
-        let lock =
-            crate::read(&binaries.root.join("benches/rivals/Cargo.lock")).unwrap_or_default();
+        let lock = binaries.root.join("benches/rivals/Cargo.lock");
+        let lock = std::fs::read_to_string(lock).unwrap_or_default();
         for library in RIVAL_LIBRARIES {
             if let Some(version) = locked_version(&lock, library) {
                 add(library, version.to_owned());
@@ -62,18 +66,20 @@ impl Environment {
     }
 
     /// Notes, once, at what priority a server really runs.
-    pub(crate) fn note_priority(&mut self, process: u32) {
+    pub fn note_priority(&mut self, process: u32) {
         if self.facts.iter().all(|(name, _)| name != "autogroup") {
             let autogroup = line(&format!("/proc/{process}/autogroup"));
             self.facts.push(("autogroup".to_owned(), autogroup));
         }
     }
 
-    pub(crate) fn finish(&mut self) {
+    /// Notes the load when a run is over.
+    pub fn finish(&mut self) {
         self.facts.push(("load after".to_owned(), line("/proc/loadavg")));
     }
 
-    pub(crate) fn to_json(&self) -> Value {
+    /// For programs.
+    pub fn to_json(&self) -> Value {
         let facts: serde_json::Map<_, _> =
             self.facts.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
         json!({ "date": self.date, "facts": facts })

@@ -1,4 +1,4 @@
-//! The servers, how each is started, and what it cannot do.
+//! The servers, and how each is started.
 
 use std::fmt;
 use std::fs::File;
@@ -13,19 +13,57 @@ use clap::ValueEnum;
 use crate::build::Binaries;
 use crate::launch::{self, Guard};
 use crate::scratch::Scratch;
-use crate::workload::Workload;
 
-/// The body that every server answers with.
-pub(crate) const BODY: &str = "Vrypt";
+/// The body that every server answers with, unless told otherwise.
+pub const BODY: &str = "Vrypt";
 
 /// How long a server may take until it accepts connections.
 const START_LIMIT: Duration = Duration::from_secs(10);
 /// Connections that servers with a limit are told to allow.
 const CONNECTION_COUNT_MAX: &str = "16384";
+/// Bodies above this nginx reads from a file.
+const RETURN_BYTES_MAX: usize = 4096;
+
+/// How a server is to be started.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The core it is bound to.
+    pub core: usize,
+    /// Leave three quarters of that core to a neighbour that wants it.
+    pub yielding: bool,
+    /// Limits as the server is shipped, and a handler that reads bodies at `/body`. Otherwise no
+    /// connection meets a limit of time or count during a run.
+    pub as_shipped: bool,
+    /// Fields of every request beside `Host`. The floors read as many bytes as such a request has.
+    pub fields: Vec<(String, String)>,
+    /// What it answers with. The rivals and the floors answer with [`BODY`] whatever this says.
+    pub body: Vec<u8>,
+}
+
+impl Setup {
+    /// To answer with [`BODY`] on one core, free of limits.
+    pub fn new(core: usize) -> Self {
+        let body = BODY.as_bytes().to_vec();
+        Self { core, yielding: false, as_shipped: false, fields: Vec::new(), body }
+    }
+
+    /// The request that `fields` belong to, to `authority`.
+    ///
+    /// # Errors
+    /// When a field is not one.
+    pub fn request(&self, authority: &str) -> anyhow::Result<corelane_load::Request> {
+        let fields: Vec<_> = self.fields.iter().map(|(name, value)| (&**name, &**value)).collect();
+        Ok(corelane_load::Request::new("GET", "/", authority, &fields, b"")?)
+    }
+
+    fn closes(&self) -> bool {
+        self.fields.iter().any(|(name, value)| name == "Connection" && value == "close")
+    }
+}
 
 /// A server to be measured.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub(crate) enum Server {
+pub enum Server {
     /// An epoll loop that parses nothing: what the kernel alone costs
     Floor,
     /// The same, accepting a connection together with its request
@@ -47,21 +85,11 @@ pub(crate) enum Server {
 }
 
 impl Server {
-    /// Why it takes no part in a workload.
-    pub(crate) fn cannot(self, workload: Workload) -> Option<&'static str> {
-        match (self, workload) {
-            (Self::FloorEager, workload) if workload != Workload::Close => {
-                Some("differs from floor only for new connections")
-            }
-            (Self::Fused, Workload::Close) => Some("accepts as the floor does"),
-            (Self::May, Workload::Headers40) => Some("takes at most 16 header fields"),
-            (Self::May, Workload::Close) => Some("ignores Connection: close"),
-            _ => None,
-        }
-    }
-
     /// Where its program is.
-    pub(crate) fn program(self, binaries: &Binaries) -> anyhow::Result<PathBuf> {
+    ///
+    /// # Errors
+    /// When it is not installed, or has not been built.
+    pub fn program(self, binaries: &Binaries) -> anyhow::Result<PathBuf> {
         match self {
             Self::Floor | Self::FloorEager => binaries.own("floor"),
             Self::Corelane => binaries.own("corelane"),
@@ -72,46 +100,45 @@ impl Server {
         }
     }
 
-    fn arguments(
-        self,
-        workload: Workload,
-        port: u16,
-        scratch: &Scratch,
-    ) -> anyhow::Result<Vec<String>> {
+    fn arguments(self, setup: &Setup, port: u16, scratch: &Scratch) -> anyhow::Result<Vec<String>> {
         let port_text = port.to_string();
         let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
         Ok(match self {
             Self::Floor | Self::FloorEager => {
-                let length = workload.request_length(&format!("127.0.0.1:{port}"))?.to_string();
+                let request = setup.request(&format!("127.0.0.1:{port}"))?;
+                let length = request.bytes().len().to_string();
                 let mut arguments: Vec<_> =
                     words(&["--port", &port_text, "--request-bytes", &length, "--body", BODY]);
-                arguments.extend((workload == Workload::Close).then(|| "--close".to_owned()));
+                arguments.extend(setup.closes().then(|| "--close".to_owned()));
                 arguments.extend((self == Self::FloorEager).then(|| "--eager".to_owned()));
                 arguments
             }
-            Self::Corelane => words(&[
-                "fixed",
-                "--port",
-                &port_text,
-                "--bind",
-                "127.0.0.1",
-                "--workers",
-                "1",
-                "--body",
-                BODY,
-                "--max-connections",
-                CONNECTION_COUNT_MAX,
-            ]),
+            Self::Corelane => {
+                let body = scratch.write(&format!("body-{port}.txt"), &setup.body)?;
+                words(&[
+                    "fixed",
+                    "--port",
+                    &port_text,
+                    "--bind",
+                    "127.0.0.1",
+                    "--workers",
+                    "1",
+                    "--body-file",
+                    &path_text(&body),
+                    "--max-connections",
+                    CONNECTION_COUNT_MAX,
+                ])
+            }
             Self::Fused | Self::Hyper | Self::Actix | Self::May => words(&["--port", &port_text]),
             Self::Nginx => {
-                let file = scratch
-                    .write(&format!("nginx-{port}.conf"), &nginx_configuration(port, scratch))?;
+                let configuration = nginx_configuration(setup, port, scratch)?;
+                let file = scratch.write(&format!("nginx-{port}.conf"), configuration)?;
                 words(&["-p", &path_text(scratch.path()), "-c", &path_text(&file)])
             }
             Self::H2o => {
-                scratch.write("index.txt", BODY)?;
-                let file = scratch
-                    .write(&format!("h2o-{port}.conf"), &h2o_configuration(port, scratch))?;
+                scratch.write(&format!("body-{port}.txt"), &setup.body)?;
+                let configuration = h2o_configuration(setup, port, scratch);
+                let file = scratch.write(&format!("h2o-{port}.conf"), configuration)?;
                 words(&["-m", "worker", "-c", &path_text(&file)])
             }
         })
@@ -127,17 +154,20 @@ impl fmt::Display for Server {
 
 /// A server that accepts connections; ended when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Running {
+pub struct Running {
     server: Server,
     guard: Guard,
     address: SocketAddr,
 }
 
 impl Running {
-    pub(crate) fn start(
+    /// Starts `server` and waits until it accepts connections.
+    ///
+    /// # Errors
+    /// When it is not there, or does not start; with the last that it said.
+    pub fn start(
         server: Server,
-        workload: Workload,
-        core: usize,
+        setup: &Setup,
         binaries: &Binaries,
         scratch: &Scratch,
     ) -> anyhow::Result<Self> {
@@ -145,8 +175,8 @@ impl Running {
         let address = free_address()?;
         let log_path = scratch.path().join(format!("{server}-{}.log", address.port()));
         let log = File::create(&log_path).context("cannot create a log")?;
-        let child = launch::command(core, &program, workload.wants_ballast())?
-            .args(server.arguments(workload, address.port(), scratch)?)
+        let child = launch::command(setup.core, &program, setup.yielding)?
+            .args(server.arguments(setup, address.port(), scratch)?)
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
@@ -160,15 +190,18 @@ impl Running {
         Ok(running)
     }
 
-    pub(crate) fn server(&self) -> Server {
+    /// Which one it is.
+    pub fn server(&self) -> Server {
         self.server
     }
 
-    pub(crate) fn process(&self) -> u32 {
+    /// The first of its processes.
+    pub fn process(&self) -> u32 {
         self.guard.0.id()
     }
 
-    pub(crate) fn address(&self) -> SocketAddr {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
@@ -195,10 +228,26 @@ fn free_address() -> anyhow::Result<SocketAddr> {
     listener.local_addr().context("cannot find a free port")
 }
 
-/// The cheapest way nginx has to answer with a text: `return`.
-fn nginx_configuration(port: u16, scratch: &Scratch) -> String {
+/// The cheapest way nginx has to answer with a text: `return`. It would not read a body then; to
+/// have one read, it is its own upstream.
+fn nginx_configuration(setup: &Setup, port: u16, scratch: &Scratch) -> anyhow::Result<String> {
     let directory = scratch.path().display();
-    format!(
+    let limits = match setup.as_shipped {
+        true => "",
+        false => "keepalive_requests 1000000000; keepalive_timeout 3600s;",
+    };
+    let answer = if setup.body.len() <= RETURN_BYTES_MAX {
+        let text = std::str::from_utf8(&setup.body).context("nginx returns text only")?;
+        format!("location / {{ return 200 \"{text}\"; }}")
+    } else {
+        let file = scratch.write(&format!("body-{port}.txt"), &setup.body)?;
+        format!("location = / {{ alias {}; }}", path_text(&file))
+    };
+    let reader = match setup.as_shipped {
+        true => format!("location /body {{ proxy_pass http://127.0.0.1:{port}/; }}"),
+        false => String::new(),
+    };
+    Ok(format!(
         "daemon off;
 worker_processes 1;
 pid {directory}/nginx-{port}.pid;
@@ -207,32 +256,35 @@ worker_rlimit_nofile 65536;
 events {{ worker_connections {CONNECTION_COUNT_MAX}; }}
 http {{
     access_log off;
-    keepalive_requests 1000000000;
-    keepalive_timeout 3600s;
+    sendfile on;
+    default_type text/plain;
+    {limits}
     server {{
         listen 127.0.0.1:{port} backlog=4096;
-        location / {{ default_type text/plain; return 200 {BODY}; }}
+        {answer}
+        {reader}
     }}
 }}
 "
-    )
+    ))
 }
 
 /// The cheapest way h2o has to answer with a text: a small file that it keeps open (its other way,
 /// a handler in mruby, costs a third more).
-fn h2o_configuration(port: u16, scratch: &Scratch) -> String {
+fn h2o_configuration(setup: &Setup, port: u16, scratch: &Scratch) -> String {
     let directory = scratch.path().display();
+    let limits = if setup.as_shipped { "" } else { "http1-request-timeout: 3600" };
     format!(
         "num-threads: 1
 max-connections: {CONNECTION_COUNT_MAX}
-http1-request-timeout: 3600
+{limits}
 listen: {{host: 127.0.0.1, port: {port}}}
 error-log: /dev/null
 hosts:
   default:
     paths:
       /:
-        file.file: {directory}/index.txt
+        file.file: {directory}/body-{port}.txt
 "
     )
 }
