@@ -37,11 +37,22 @@ pub struct LaneConfig {
     pub connects: usize,
     /// How long an outbound connection may take to establish. Default 10 s.
     pub connect_time: Nanos,
-    /// A finished connection whose output still waits must let `flush_bytes` leave within each span
-    /// of this length, or it is closed. Default 30 s.
-    pub flush_time: Nanos,
-    /// See `flush_time`; what is left may be less. Default 7,200: 240 bytes per second.
-    pub flush_bytes: u64,
+    /// Bytes per second that a peer must take while output waits for it, or the connection is closed
+    /// with [`Closed::SlowReader`](crate::Closed::SlowReader). 0 is no rule: whoever reads nothing
+    /// then keeps its connection and what waits for it. Default 240.
+    ///
+    /// Output waits while the kernel takes no more of it; behind a shut gate it does not. A byte is
+    /// taken when the peer has acknowledged it (elsewhere than on Linux: when the kernel has taken
+    /// it). In any span `t` of waiting at least `read_rate × (t − read_credit)` bytes are taken.
+    pub read_rate: u64,
+    /// How long a peer may take nothing when output begins to wait. Default 5 s.
+    pub read_grace: Nanos,
+    /// The time that a peer that takes more than the rate saves up at most, to take less later. At
+    /// least `read_grace`. Default 30 s.
+    pub read_credit: Nanos,
+    /// How long the output of a finished connection may stand behind one shut gate, at least; at most
+    /// twice as long. Default 30 s.
+    pub gate_time: Nanos,
     /// How long input is discarded after [`Flow::Linger`](crate::Flow::Linger). Default 2 s.
     pub linger_time: Nanos,
     /// How many bytes of input are discarded then. Default 256 KiB.
@@ -65,8 +76,10 @@ impl Default for LaneConfig {
             turn_timers: 1024,
             connects: 1024,
             connect_time: Nanos::from_secs(10),
-            flush_time: Nanos::from_secs(30),
-            flush_bytes: 7_200,
+            read_rate: 240,
+            read_grace: Nanos::from_secs(5),
+            read_credit: Nanos::from_secs(30),
+            gate_time: Nanos::from_secs(30),
             linger_time: Nanos::from_secs(2),
             linger_bytes: 256 * 1024,
             seed: 0,

@@ -13,8 +13,9 @@ impl<P: Protocol> Lane<P> {
     /// The kernel takes output again.
     pub(crate) fn writable(&mut self, key: Key) {
         if let Some((link, services)) = self.link(key) {
-            let waits = matches!(link.state.phase, Phase::Finishing | Phase::Lingering);
-            if waits || !link.out.is_empty() {
+            link.state.stuck = false;
+            let ends = matches!(link.state.phase, Phase::Finishing | Phase::Lingering);
+            if ends || !link.out.is_empty() {
                 make_dirty(&mut link.state, services, key);
             }
         }
@@ -98,6 +99,7 @@ pub(crate) fn flushed<C, M>(
         }
         Phase::Lingering => {
             link.state.phase = Phase::Discarding;
+            link.state.tally = 0;
             services.wheel.set(key.index(), (services.now + services.limits.linger_time).0);
             revisit(&mut link.state, services, key);
             return Afterwards::Shutdown;

@@ -155,7 +155,7 @@ impl<P: Protocol> Lane<P> {
             return Nanos::ZERO;
         }
         let timer = s.wheel.next_wake(s.now.0).map_or(Nanos::MAX, Nanos);
-        timer.min(s.wake_at).min(self.drain_until)
+        timer.min(s.wake_at).min(self.drain_until).min(s.readers.wake())
     }
 }
 
@@ -264,8 +264,8 @@ impl<P: Protocol> Lane<P> {
         link.state.received += fresh.len() as u64;
         self.services.stats.bytes_in += fresh.len() as u64;
         if link.state.phase == Phase::Discarding {
-            link.state.discarded = link.state.discarded.saturating_add(fresh.len() as u32);
-            if link.state.discarded > self.services.limits.linger_bytes {
+            link.state.tally = link.state.tally.saturating_add(fresh.len() as u32);
+            if link.state.tally > self.services.limits.linger_bytes {
                 close(&mut link.state, &mut self.services, key, Closed::Finished);
             }
             return;
@@ -335,21 +335,21 @@ impl<P: Protocol> Lane<P> {
                 Some(Phase::Connecting) => {
                     self.fail(key, Closed::ConnectFailed(io::ErrorKind::TimedOut));
                 }
-                Some(Phase::Finishing | Phase::Lingering) => self.judge_flush(key),
+                Some(Phase::Finishing | Phase::Lingering) => self.judge_gate(key),
                 _ => self.fail(key, Closed::TimedOut),
             }
         }
     }
 
-    /// A finished connection may go on as long as its output leaves at a decent rate.
-    fn judge_flush(&mut self, key: Key) {
+    /// A finished connection may stand at one gate only so long.
+    fn judge_gate(&mut self, key: Key) {
         let Some((link, services)) = self.link(key) else { return };
-        let sent = link.out.sent();
-        if sent - link.state.flushed < services.limits.flush_bytes {
+        let sent = link.out.sent() as u32;
+        if link.state.gated && link.state.tally == sent {
             return close(&mut link.state, services, key, Closed::TimedOut);
         }
-        link.state.flushed = sent;
-        services.wheel.set(key.index(), (services.now + services.limits.flush_time).0);
+        link.state.tally = sent;
+        services.wheel.set(key.index(), (services.now + services.limits.gate_time).0);
     }
 
     /// Delivers the mail that waited when this stage began, within the turn's share.

@@ -14,6 +14,7 @@ mod link;
 mod mail;
 mod out;
 mod protocol;
+mod readers;
 mod services;
 mod stats;
 mod step;

@@ -35,18 +35,21 @@ pub(crate) struct LinkState {
     pub(crate) yielded: bool,
     /// Pending output passed the high watermark; cleared at the low one.
     pub(crate) full: bool,
+    /// Output waits because the kernel takes no more; cleared when it does again.
+    pub(crate) stuck: bool,
     /// The tail holds input that should be stepped though nothing new came in.
     pub(crate) unread: bool,
     /// The peer has sent its last byte, and the protocol knows.
     pub(crate) eof: bool,
-    /// Listed for flushing, for being visited next turn, and as waiting at a gate.
+    /// Listed for flushing, for being visited next turn, as waiting at a gate, and among the peers
+    /// that output waits for.
     pub(crate) dirty: bool,
     pub(crate) revisit: bool,
     pub(crate) gated: bool,
-    /// Bytes discarded while lingering.
-    pub(crate) discarded: u32,
-    /// Bytes of output that had left when the flush deadline was last set.
-    pub(crate) flushed: u64,
+    pub(crate) judged: bool,
+    /// While output is flushed at the end: how much had left when its gate was last looked at, the
+    /// lower half. While discarding: bytes discarded.
+    pub(crate) tally: u32,
 }
 
 impl LinkState {
@@ -59,13 +62,14 @@ impl LinkState {
             paused: false,
             yielded: false,
             full: false,
+            stuck: false,
             unread: false,
             eof: false,
             dirty: false,
             revisit: false,
             gated: false,
-            discarded: 0,
-            flushed: 0,
+            judged: false,
+            tally: 0,
         }
     }
 }
@@ -78,4 +82,14 @@ pub(crate) struct Link<C> {
     pub(crate) tail: Option<Buf>,
     pub(crate) out: OutQueue,
     pub(crate) state: LinkState,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_costs_little() {
+        assert_eq!(size_of::<LinkState>(), 72);
+    }
 }

@@ -131,8 +131,11 @@ pub enum Closed {
     Lost(io::ErrorKind),
     /// An outbound connection could not be made.
     ConnectFailed(io::ErrorKind),
-    /// A wait that the lane bounds ran out: connecting, flushing at the end, or lingering.
+    /// A wait that the lane bounds ran out: connecting, standing at a gate at the end, or lingering.
     TimedOut,
+    /// Output waited, and the peer took it at less than
+    /// [`LaneConfig::read_rate`](crate::LaneConfig::read_rate).
+    SlowReader,
     /// The peer sent more than the protocol may leave unconsumed.
     InputOverflow,
     /// The memory budget refused.
@@ -147,12 +150,13 @@ pub enum Closed {
 
 impl Closed {
     /// Every reason's name, in the order of [`Closed::index`]: fit for a metric's label.
-    pub const NAMES: [&'static str; 10] = [
+    pub const NAMES: [&'static str; 11] = [
         "finished",
         "aborted",
         "lost",
         "connect_failed",
         "timed_out",
+        "slow_reader",
         "input_overflow",
         "out_of_memory",
         "file_truncated",
@@ -168,11 +172,12 @@ impl Closed {
             Closed::Lost(_) => 2,
             Closed::ConnectFailed(_) => 3,
             Closed::TimedOut => 4,
-            Closed::InputOverflow => 5,
-            Closed::OutOfMemory => 6,
-            Closed::FileTruncated => 7,
-            Closed::Panicked => 8,
-            Closed::Stopped => 9,
+            Closed::SlowReader => 5,
+            Closed::InputOverflow => 6,
+            Closed::OutOfMemory => 7,
+            Closed::FileTruncated => 8,
+            Closed::Panicked => 9,
+            Closed::Stopped => 10,
         }
     }
 }

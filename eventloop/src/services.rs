@@ -8,6 +8,7 @@ use crate::files::Files;
 use crate::id::{ConnId, LaneId, Target};
 use crate::mail::{Full, Post};
 use crate::out::Stash;
+use crate::readers::Readers;
 use crate::stats::LaneStats;
 use crate::time::Nanos;
 use crate::wheel::Wheel;
@@ -40,6 +41,8 @@ pub(crate) struct Services<M> {
     pub(crate) gated_gone: usize,
     /// Connections to remove at the end of the turn.
     pub(crate) closing: Vec<Key>,
+    /// Peers that output waits for.
+    pub(crate) readers: Readers,
 }
 
 impl<M> Services<M> {
@@ -70,6 +73,7 @@ impl<M> Services<M> {
             gated: Vec::new(),
             gated_gone: 0,
             closing: Vec::new(),
+            readers: Readers::new(),
         }
     }
 

@@ -106,8 +106,8 @@ fn settle<M>(
         Flow::Finish | Flow::Linger => {
             let finish = flow == Flow::Finish;
             state.phase = if finish { Phase::Finishing } else { Phase::Lingering };
-            state.flushed = out.sent();
-            services.wheel.set(key.index(), (services.now + services.limits.flush_time).0);
+            state.tally = out.sent() as u32;
+            services.wheel.set(key.index(), (services.now + services.limits.gate_time).0);
             make_dirty(state, services, key);
         }
         Flow::Abort => close(state, services, key, Closed::Aborted),

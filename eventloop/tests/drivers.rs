@@ -12,6 +12,8 @@ mod flip;
 mod kit;
 #[path = "drivers/promises.rs"]
 mod promises;
+#[path = "drivers/readers.rs"]
+mod readers;
 #[path = "drivers/real.rs"]
 mod real;
 #[path = "drivers/rig.rs"]
@@ -51,7 +53,6 @@ scenarios! { commands:
     watermarks_bound_output,
     half_close,
     close_reasons,
-    flushing_times_out,
     out_of_memory,
     mail_between_lanes,
     a_megabyte_of_lines,
@@ -74,8 +75,9 @@ scenarios! { promises:
     hosted_input_is_limited,
 }
 
-/// In virtual time only: on a busy machine, real time may stand still for longer than the wait.
-#[test]
-fn flushing_goes_on() {
-    commands::flushing_goes_on::<rig::SimRig>();
+scenarios! { readers:
+    whoever_reads_nothing_is_closed,
+    a_byte_at_a_time_is_too_slow,
+    whoever_reads_nothing_of_a_last_answer_is_closed,
+    whoever_reads_nothing_while_we_linger_is_closed,
 }

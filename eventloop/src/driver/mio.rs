@@ -371,6 +371,10 @@ impl Net for MioNet {
         }
     }
 
+    fn unacknowledged(&self, socket: &Socket) -> u64 {
+        on_socket!(socket, socket => unacknowledged(socket))
+    }
+
     fn shutdown(&mut self, socket: &mut Socket) -> io::Result<()> {
         on_socket!(socket, socket => socket.shutdown(Shutdown::Write))
     }
@@ -420,6 +424,23 @@ fn receive(socket: &impl std::os::fd::AsFd, into: &mut [u8]) -> io::Result<usize
 #[cfg(not(target_os = "linux"))]
 fn receive(socket: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
     socket.read(into)
+}
+
+/// Of TCP, the bytes between what was written and what was acknowledged; of a Unix socket, the memory
+/// that what has not been read takes, which is somewhat more than its bytes.
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code)]
+fn unacknowledged(socket: &impl std::os::fd::AsRawFd) -> u64 {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the descriptor is open for as long as `socket` is borrowed, and SIOCOUTQ, which is
+    // another name of TIOCOUTQ, writes one C int to where the argument points, which outlives the call.
+    let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if done == 0 { u64::try_from(bytes).unwrap_or(0) } else { 0 }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn unacknowledged<S>(_socket: &S) -> u64 {
+    0
 }
 
 #[cfg(target_os = "linux")]

@@ -75,6 +75,9 @@ pub(crate) trait Net {
         offset: u64,
         len: u64,
     ) -> io::Result<usize>;
+    /// How many of the bytes that were sent the peer has not acknowledged, at least; 0 where nobody
+    /// knows.
+    fn unacknowledged(&self, socket: &Self::Socket) -> u64;
     /// Shuts down the sending side.
     fn shutdown(&mut self, socket: &mut Self::Socket) -> io::Result<()>;
     /// Closes; with a reset instead of an orderly end if `reset`.

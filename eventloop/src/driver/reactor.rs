@@ -120,6 +120,7 @@ impl<N: Net> Reactor<N> {
         self.connect(lane);
         ring_bells(lane);
         self.flush(lane);
+        self.judge_readers(lane);
         lane.services().now = self.net.now();
         self.after_flush(lane);
         self.reap(lane);

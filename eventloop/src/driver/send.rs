@@ -9,8 +9,9 @@ use super::reactor::Reactor;
 use crate::flush::{Afterwards, flushed, sent, wait_at_gate};
 use crate::lane::Lane;
 use crate::link::{Link, Phase};
-use crate::out::{Front, GATHER};
+use crate::out::{Front, GATHER, OutQueue};
 use crate::protocol::{Closed, Protocol};
+use crate::readers::Outcome;
 use crate::services::Services;
 use crate::step::{close, make_dirty};
 
@@ -38,7 +39,9 @@ impl<N: Net> Reactor<N> {
                 },
                 _ => match attempt(&mut self.net, socket, link, services, slot.writable, share) {
                     Ok(attempt) => attempt,
-                    Err(Obstacle::Unwritable) => return,
+                    Err(Obstacle::Unwritable) => {
+                        return wait_for_peer(&self.net, socket, link, services, key);
+                    }
                     Err(Obstacle::Share) => return make_dirty(&mut link.state, services, key),
                     Err(Obstacle::Gate) => return wait_at_gate(link, services, key),
                     Err(Obstacle::Empty) => {
@@ -78,12 +81,54 @@ impl<N: Net> Reactor<N> {
         }
     }
 
+    /// Closes the connections whose peers take their output too slowly.
+    pub(super) fn judge_readers<P: Protocol>(&mut self, lane: &mut Lane<P>) {
+        let services = lane.services();
+        for _ in 0..services.readers.begin(services.now, &services.limits) {
+            let key = lane.services().readers.take();
+            let socket = self.slots.get(key.index()).and_then(|slot| slot.socket.as_ref());
+            let (Some((link, services)), Some(socket)) = (lane.link(key), socket) else {
+                lane.services().readers.remove();
+                continue;
+            };
+            let taken = taken(&self.net, socket, &link.out);
+            let (now, waits) = (services.now, link.state.stuck);
+            match services.readers.judge(waits, taken, now, &services.limits) {
+                Outcome::Stays => {}
+                Outcome::Leaves => link.state.judged = false,
+                Outcome::TooSlow => {
+                    close(&mut link.state, services, key, Closed::SlowReader);
+                }
+            }
+        }
+    }
+
     pub(super) fn after_flush<P: Protocol>(&mut self, lane: &mut Lane<P>) {
         for index in 0..self.flushing.len() {
             lane.after_flush(self.flushing[index]);
         }
         self.flushing.clear();
     }
+}
+
+/// The kernel takes no more: from now on the peer is judged by how fast it reads.
+fn wait_for_peer<N: Net, C, M>(
+    net: &N,
+    socket: &N::Socket,
+    link: &mut Link<C>,
+    services: &mut Services<M>,
+    key: Key,
+) {
+    link.state.stuck = true;
+    if services.limits.read_rate > 0 && !std::mem::replace(&mut link.state.judged, true) {
+        let taken = taken(net, socket, &link.out);
+        services.readers.add(key, taken, services.now, &services.limits);
+    }
+}
+
+/// Bytes that the peer has taken so far. May be negative where the kernel counts in memory.
+fn taken<N: Net>(net: &N, socket: &N::Socket, out: &OutQueue) -> i64 {
+    out.sent() as i64 - net.unacknowledged(socket) as i64
 }
 
 /// One call that sends, and how it went.

@@ -350,37 +350,6 @@ pub(crate) fn close_reasons<R: Rig>() -> Transcript {
     transcript
 }
 
-/// Waits that the lane bounds: the last output of a client that does not read.
-pub(crate) fn flushing_times_out<R: Rig>() -> Transcript {
-    let config =
-        LaneConfig { flush_time: Nanos::from_millis(30), high: 64 << 20, ..LaneConfig::default() };
-    let mut stage = Stage::<R, Kit>::configured(Kit::default(), config);
-    let client = stage.client(b"");
-    stage.rig.set_reading(client, false);
-    stage.rig.send(client, b"produce 30000000\nquit\n");
-    stage.until("it is closed", |stage| stage.protocol().closed == 1);
-    stage.protocol().log.clone()
-}
-
-/// A slow reader of the last output may go on for longer than the bounded wait, as long as enough
-/// leaves within each.
-pub(crate) fn flushing_goes_on<R: Rig>() -> Transcript {
-    let flush_time = Nanos::from_millis(200);
-    let config = LaneConfig { flush_time, high: 64 << 20, ..LaneConfig::default() };
-    let mut stage = Stage::<R, Kit>::configured(Kit::default(), config);
-    let client = stage.client(b"produce 30000000\nquit\n");
-    for _ in 0..12 {
-        stage.rig.set_reading(client, false);
-        stage.during(Nanos::from_millis(50));
-        stage.rig.set_reading(client, true);
-        stage.turn();
-    }
-    let (text, end) = stage.outcome(client);
-    let commands = ["produce 30000000", "quit"].map(str::to_owned);
-    assert_eq!((text.len(), end), (model(&commands).len(), End::Closed));
-    stage.protocol().log.clone()
-}
-
 /// The memory budget refuses: only the connection that asked too much is closed.
 pub(crate) fn out_of_memory<R: Rig>() -> Transcript {
     let budget = Budget::new(100_000);

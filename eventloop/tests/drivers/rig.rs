@@ -33,6 +33,8 @@ pub(crate) trait Rig: Sized {
     fn finish(&mut self, client: usize);
     fn reset(&mut self, client: usize);
     fn set_reading(&mut self, client: usize, reads: bool);
+    /// Has the client read so many bytes at such intervals.
+    fn set_pace(&mut self, client: usize, bytes: usize, every: Nanos);
     fn received(&mut self, client: usize) -> Vec<u8>;
     fn received_len(&mut self, client: usize) -> usize;
     fn end(&mut self, client: usize) -> Option<End>;
@@ -65,6 +67,9 @@ struct Client {
     backlog: Vec<u8>,
     finishing: bool,
     reads: bool,
+    pace: Option<(usize, Duration)>,
+    /// When it last read at its pace.
+    read: Option<Instant>,
     received: Vec<u8>,
     end: Option<End>,
 }
@@ -91,10 +96,20 @@ impl Client {
             let _ = socket.shutdown(Shutdown::Write);
         }
         let mut page = [0; 64 * 1024];
-        while self.reads && self.end.is_none() {
-            match socket.read(&mut page) {
+        let mut share = usize::MAX;
+        if let Some((bytes, every)) = self.pace {
+            let due = self.read.is_none_or(|read| read.elapsed() >= every);
+            share = if due { bytes } else { 0 };
+        }
+        while self.reads && self.end.is_none() && share > 0 {
+            let room = page.len().min(share);
+            match socket.read(&mut page[..room]) {
                 Ok(0) => self.end = Some(End::Closed),
-                Ok(n) => self.received.extend_from_slice(&page[..n]),
+                Ok(n) => {
+                    self.read = Some(Instant::now());
+                    share -= n;
+                    self.received.extend_from_slice(&page[..n]);
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(_) => self.end = Some(End::Reset),
             }
@@ -189,7 +204,13 @@ impl Rig for MioRig {
     }
 
     fn set_reading(&mut self, client: usize, reads: bool) {
-        self.clients[client].reads = reads;
+        let client = &mut self.clients[client];
+        (client.reads, client.pace) = (reads, None);
+    }
+
+    fn set_pace(&mut self, client: usize, bytes: usize, every: Nanos) {
+        let client = &mut self.clients[client];
+        (client.reads, client.pace) = (true, Some((bytes, every.into())));
     }
 
     fn received(&mut self, client: usize) -> Vec<u8> {
@@ -256,6 +277,11 @@ impl Driver for SharedSim {
 }
 
 impl SimRig {
+    /// The world's name of a client.
+    pub(crate) fn id(&self, client: usize) -> ClientId {
+        self.clients[client]
+    }
+
     pub(crate) fn with(seed: u64, faults: Faults) -> SimRig {
         SimRig {
             world: World::new(seed, faults),
@@ -314,6 +340,10 @@ impl Rig for SimRig {
 
     fn set_reading(&mut self, client: usize, reads: bool) {
         self.world.set_reading(self.clients[client], reads);
+    }
+
+    fn set_pace(&mut self, client: usize, bytes: usize, every: Nanos) {
+        self.world.set_pace(self.clients[client], bytes, every);
     }
 
     fn received(&mut self, client: usize) -> Vec<u8> {

@@ -81,7 +81,7 @@ impl Plan {
             turn_mail: 1 + chance.below(4) as usize,
             turn_timers: 1 + chance.below(4) as usize,
             linger_time: Nanos::from_secs(60),
-            flush_time: Nanos::from_secs(600),
+            read_grace: Nanos::from_secs(600),
             ..LaneConfig::default()
         };
         Plan { clients, config, eager: chance.one_in(2) }
@@ -222,9 +222,15 @@ impl<R: Rig> Pair<R> {
     }
 
     /// No timer may be left: under virtual time a lane then sleeps for as long as it may. What is
-    /// still on its way to closed connections arrives first.
+    /// still on its way to closed connections arrives first, and peers that output waited for are
+    /// looked at once more.
     fn check_sleeps(&mut self) {
         (0..300).for_each(|_| self.turn());
+        let settled = self.rig.now() + Nanos::from_secs(2);
+        while self.rig.now() < settled {
+            self.plain.0.turn(&mut self.plain.1, Some(Nanos::from_secs(1))).unwrap();
+            self.hosting.0.turn(&mut self.hosting.1, Some(Nanos::from_secs(1))).unwrap();
+        }
         let (minute, before) = (Nanos::from_secs(60), self.rig.now());
         self.plain.0.turn(&mut self.plain.1, Some(minute)).unwrap();
         let between = self.rig.now();

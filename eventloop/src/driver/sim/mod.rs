@@ -202,7 +202,7 @@ impl Net for SimNet {
         }
         let mut bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
         let wanted = bytes.len();
-        let mut n = wanted.min(p.room - p.unsent);
+        let mut n = wanted.min(p.room.saturating_sub(p.unsent));
         if n == 0 {
             p.blocked = true;
             return Err(ErrorKind::WouldBlock.into());
@@ -228,6 +228,10 @@ impl Net for SimNet {
         let mut page = vec![0; usize::try_from(len).unwrap_or(usize::MAX).min(64 * 1024)];
         let n = read_memory(file.in_memory().unwrap_or_default(), offset, &mut page);
         if n == 0 { Ok(0) } else { self.send(pipe, &[IoSlice::new(&page[..n])], false) }
+    }
+
+    fn unacknowledged(&self, pipe: &usize) -> u64 {
+        self.world.0.borrow().pipes[*pipe].unsent as u64
     }
 
     fn shutdown(&mut self, pipe: &mut usize) -> io::Result<()> {

@@ -146,6 +146,8 @@ enum Happening {
     Arrive { pipe: usize, piece: Piece },
     /// Something from the lane reaches the client.
     Deliver { pipe: usize, piece: Piece },
+    /// A client that reads at a pace reads.
+    Read { pipe: usize },
 }
 
 pub(super) enum Piece {
@@ -165,8 +167,9 @@ pub(super) struct Pipe {
     /// The lane's side is closed: what arrives is answered with a reset.
     pub(super) gone: bool,
     last_arrival: Nanos,
-    /// Taken by the network from the lane and not delivered yet.
+    /// Taken by the network from the lane and not acknowledged by the client yet.
     pub(super) unsent: usize,
+    /// How much that may be: the lane's send buffer.
     pub(super) room: usize,
     /// The lane found no room: it is told when there is some.
     pub(super) blocked: bool,
@@ -176,10 +179,25 @@ pub(super) struct Pipe {
     pub(super) connected: Option<bool>,
     last_delivery: Nanos,
     received: Vec<u8>,
-    /// Deliveries to a client that does not read.
+    /// Deliveries that the client has not read, and the bytes of them.
     held: VecDeque<Piece>,
-    reads: bool,
+    held_bytes: usize,
+    /// How many of those the client has acknowledged, and how many it may: its receive buffer.
+    acknowledged: usize,
+    window: usize,
+    reading: Reading,
+    /// It is scheduled to read.
+    due: bool,
     end: Option<End>,
+}
+
+/// How a client reads.
+#[derive(Clone, Copy)]
+enum Reading {
+    AtOnce,
+    Never,
+    /// So many bytes at such intervals.
+    Paced(usize, Nanos),
 }
 
 impl Pipe {
@@ -200,7 +218,11 @@ impl Pipe {
             last_delivery: Nanos::ZERO,
             received: Vec::new(),
             held: VecDeque::new(),
-            reads: true,
+            held_bytes: 0,
+            acknowledged: 0,
+            window: 0,
+            reading: Reading::AtOnce,
+            due: false,
             end: None,
         }
     }
@@ -282,13 +304,29 @@ impl World {
         network.pipes[client.0].end = Some(End::Reset);
     }
 
-    /// Whether the client reads what comes. One that does not fills the lane's send buffer.
+    /// Whether the client reads what comes, at once. One that does not fills the lane's send buffer.
     pub fn set_reading(&self, client: ClientId, reads: bool) {
+        let reading = if reads { Reading::AtOnce } else { Reading::Never };
+        self.0.borrow_mut().set_reading(client.0, reading);
+    }
+
+    /// Has the client read `bytes` at a time, at such intervals.
+    pub fn set_pace(&self, client: ClientId, bytes: usize, every: Nanos) {
+        self.0.borrow_mut().set_reading(client.0, Reading::Paced(bytes.max(1), every));
+    }
+
+    /// How many bytes the client acknowledges without having read them: its receive buffer. At first
+    /// none.
+    pub fn set_window(&self, client: ClientId, bytes: usize) {
         let mut network = self.0.borrow_mut();
-        network.pipes[client.0].reads = reads;
-        while reads && let Some(piece) = network.pipes[client.0].held.pop_front() {
-            network.deliver(client.0, piece);
-        }
+        network.pipes[client.0].window = bytes;
+        network.acknowledge(client.0);
+    }
+
+    /// How many bytes the lane may send to the client before it acknowledges any: the lane's send
+    /// buffer. At first the seed decides, from 4 to 64 KiB.
+    pub fn set_send_buffer(&self, client: ClientId, bytes: usize) {
+        self.0.borrow_mut().pipes[client.0].room = bytes;
     }
 
     /// Everything the client has received.
@@ -417,12 +455,77 @@ impl Network {
                 self.take_in(pipe, piece);
             }
             Happening::Deliver { pipe, piece } => {
-                if self.pipes[pipe].reads {
-                    self.deliver(pipe, piece);
-                } else {
-                    self.pipes[pipe].held.push_back(piece);
+                let p = &mut self.pipes[pipe];
+                if let Piece::Bytes(bytes) = &piece {
+                    p.held_bytes += bytes.len();
                 }
+                p.held.push_back(piece);
+                self.acknowledge(pipe);
+                self.read(pipe);
             }
+            Happening::Read { pipe } => {
+                self.pipes[pipe].due = false;
+                self.read(pipe);
+            }
+        }
+    }
+
+    fn set_reading(&mut self, pipe: usize, reading: Reading) {
+        self.pipes[pipe].reading = reading;
+        self.read(pipe);
+    }
+
+    /// The client reads as it does, of what has been delivered.
+    fn read(&mut self, pipe: usize) {
+        let p = &mut self.pipes[pipe];
+        let mut share = match p.reading {
+            Reading::Paced(..) if p.due => return,
+            Reading::Never => return,
+            Reading::AtOnce => usize::MAX,
+            Reading::Paced(bytes, _) => bytes,
+        };
+        while share > 0
+            && p.end.is_none()
+            && let Some(piece) = p.held.pop_front()
+        {
+            match piece {
+                Piece::Bytes(mut bytes) => {
+                    let rest = bytes.split_off(share.min(bytes.len()));
+                    share -= bytes.len();
+                    p.held_bytes -= bytes.len();
+                    let before = bytes.len().min(p.acknowledged);
+                    p.acknowledged -= before;
+                    p.unsent = p.unsent.saturating_sub(bytes.len() - before);
+                    p.received.extend(bytes);
+                    if !rest.is_empty() {
+                        p.held.push_front(Piece::Bytes(rest));
+                    }
+                }
+                Piece::Fin => p.end = Some(End::Closed),
+                Piece::Reset => p.end = Some(End::Reset),
+            }
+        }
+        if let Reading::Paced(_, every) = p.reading
+            && !p.held.is_empty()
+            && p.end.is_none()
+        {
+            p.due = true;
+            let at = self.now + every;
+            self.schedule(at, Happening::Read { pipe });
+        }
+        self.acknowledge(pipe);
+    }
+
+    /// The client acknowledges what fits its receive buffer. The lane is told that it may send again
+    /// once a third of its send buffer is free, as Linux does.
+    fn acknowledge(&mut self, pipe: usize) {
+        let p = &mut self.pipes[pipe];
+        let more = p.held_bytes.min(p.window).saturating_sub(p.acknowledged);
+        p.acknowledged += more;
+        p.unsent = p.unsent.saturating_sub(more);
+        if p.blocked && p.unsent <= p.room / 3 * 2 {
+            p.blocked = false;
+            self.tell(pipe, false, true);
         }
     }
 
@@ -436,23 +539,6 @@ impl Network {
             Piece::Reset => p.reset = true,
         }
         self.tell(pipe, true, false);
-    }
-
-    fn deliver(&mut self, pipe: usize, piece: Piece) {
-        let p = &mut self.pipes[pipe];
-        match piece {
-            _ if p.end.is_some() => {}
-            Piece::Bytes(bytes) => {
-                p.unsent = p.unsent.saturating_sub(bytes.len());
-                p.received.extend(bytes);
-            }
-            Piece::Fin => p.end = Some(End::Closed),
-            Piece::Reset => p.end = Some(End::Reset),
-        }
-        if p.blocked && p.unsent < p.room {
-            p.blocked = false;
-            self.tell(pipe, false, true);
-        }
     }
 
     /// The connection is reset for both sides.
