@@ -15,12 +15,12 @@ pub struct LaneConfig {
     /// Default 1,048,576; admission policies usually stop earlier.
     pub connections: usize,
     /// Pending output above which a connection is no longer read or stepped with input, in bytes.
-    /// Default 64 KiB.
+    /// Default 16 KiB.
     pub high: u64,
-    /// Pending output at which it is again. Default 16 KiB.
+    /// Pending output at which it is again. Default 4 KiB.
     pub low: u64,
     /// Input that a protocol may leave unconsumed, in bytes; more closes the connection.
-    /// At least `page`. Default 64 KiB.
+    /// At least `page`. Default 32 KiB.
     pub input: usize,
     /// Size of the page that all connections of the lane are read into, in bytes. Default 32 KiB.
     pub page: usize,
@@ -66,9 +66,9 @@ impl Default for LaneConfig {
     fn default() -> LaneConfig {
         LaneConfig {
             connections: 1 << 20,
-            high: 64 * 1024,
-            low: 16 * 1024,
-            input: 64 * 1024,
+            high: 16 * 1024,
+            low: 4 * 1024,
+            input: 32 * 1024,
             page: 32 * 1024,
             turn_bytes: 256 * 1024,
             turn_accepts: 64,

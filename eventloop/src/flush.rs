@@ -33,7 +33,7 @@ impl<P: Protocol> Lane<P> {
             self.step(key, Event::Sent(mark), &[]);
         }
         let Some((link, services)) = self.link(key) else { return };
-        if link.state.full && link.out.pending() <= services.limits.low {
+        if link.state.full && !link.out.exceeds(services.limits.low) {
             link.state.full = false;
             revisit(&mut link.state, services, key);
             if link.state.phase == Phase::Open {

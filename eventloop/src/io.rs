@@ -94,7 +94,7 @@ impl<'a, M> Io<'a, M> {
     /// is not stepped with input again before [`Event::Drained`](crate::Event::Drained).
     #[inline]
     pub fn is_full(&self) -> bool {
-        self.out.pending() > self.services.limits.high
+        self.out.exceeds(self.services.limits.high)
     }
 
     /// Sets this connection's one deadline, which brings [`Event::Timer`](crate::Event::Timer); it

@@ -155,7 +155,7 @@ impl<P: Protocol> Lane<P> {
             return Nanos::ZERO;
         }
         let timer = s.wheel.next_wake(s.now.0).map_or(Nanos::MAX, Nanos);
-        timer.min(s.wake_at).min(self.drain_until).min(s.readers.wake())
+        timer.min(s.wake_at).min(self.drain_until).min(s.readers.wake()).min(s.relief.wake())
     }
 }
 
@@ -190,11 +190,12 @@ impl<P: Protocol> Lane<P> {
             Origin::Accepted(_) => Phase::Open,
             Origin::Connected(_) => Phase::Connecting,
         };
+        self.services.born = self.services.born.wrapping_add(1);
         let link = Link {
             conn: None,
             tail: None,
             out: OutQueue::new(),
-            state: LinkState::new(peer, origin, phase),
+            state: LinkState::new(peer, origin, phase, self.services.born),
         };
         let key = self.links.insert(link).ok()?;
         let Lane { protocol, links, services, .. } = self;

@@ -15,6 +15,7 @@ mod mail;
 mod out;
 mod protocol;
 mod readers;
+mod relief;
 mod services;
 mod stats;
 mod step;

@@ -41,6 +41,8 @@ pub(crate) struct LinkState {
     pub(crate) unread: bool,
     /// The peer has sent its last byte, and the protocol knows.
     pub(crate) eof: bool,
+    /// Told to end because memory was short.
+    pub(crate) shed: bool,
     /// Listed for flushing, for being visited next turn, as waiting at a gate, and among the peers
     /// that output waits for.
     pub(crate) dirty: bool,
@@ -50,10 +52,12 @@ pub(crate) struct LinkState {
     /// While output is flushed at the end: how much had left when its gate was last looked at, the
     /// lower half. While discarding: bytes discarded.
     pub(crate) tally: u32,
+    /// The lane's count of connections when this one came, which wraps.
+    pub(crate) born: u32,
 }
 
 impl LinkState {
-    pub(crate) fn new(peer: Peer, origin: Origin, phase: Phase) -> LinkState {
+    pub(crate) fn new(peer: Peer, origin: Origin, phase: Phase, born: u32) -> LinkState {
         LinkState {
             peer,
             origin,
@@ -65,11 +69,13 @@ impl LinkState {
             stuck: false,
             unread: false,
             eof: false,
+            shed: false,
             dirty: false,
             revisit: false,
             gated: false,
             judged: false,
             tally: 0,
+            born,
         }
     }
 }
@@ -90,6 +96,6 @@ mod tests {
 
     #[test]
     fn an_idle_connection_costs_little() {
-        assert_eq!(size_of::<LinkState>(), 72);
+        assert_eq!(size_of::<LinkState>(), 80);
     }
 }

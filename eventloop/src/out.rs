@@ -30,6 +30,12 @@ const PAGE_MAX: usize = 16 * 1024;
 /// How many memory pieces one send gathers.
 pub(crate) const GATHER: usize = 32;
 
+/// A queue is also full with as many chunks as these bytes would make it, however few theirs are: a
+/// chunk may hold a whole buffer.
+const CHUNK_BYTES: u64 = 512;
+/// A queue of so few chunks never is.
+const CHUNKS_LEAST: u64 = 8;
+
 /// How many empty rings a lane keeps for reuse.
 const STASH: usize = 256;
 
@@ -134,6 +140,24 @@ impl OutQueue {
     /// Why output is missing, if it is: the memory budget refused a piece, or a file was too short.
     pub fn broken(&self) -> Option<Closed> {
         self.broken
+    }
+
+    /// True if more is queued than this watermark allows, in bytes or in chunks.
+    #[inline]
+    pub(crate) fn exceeds(&self, watermark: u64) -> bool {
+        let most = (watermark / CHUNK_BYTES).max(CHUNKS_LEAST);
+        self.pending() > watermark
+            || self.ring.as_ref().is_some_and(|ring| ring.len() as u64 > most)
+    }
+
+    /// Bytes of the pool's memory that the queue holds. Walks the chunks.
+    pub(crate) fn held(&self) -> usize {
+        let capacity = |chunk: &Chunk| match chunk {
+            Chunk::Buf(buf) => buf.capacity(),
+            _ => 0,
+        };
+        let ring: usize = self.ring.iter().flat_map(|ring| ring.iter()).map(capacity).sum();
+        ring + self.page.as_ref().map_or(0, |page| page.capacity())
     }
 
     /// Says that output is missing. The first reason stays.
@@ -418,7 +442,12 @@ impl Out<'_> {
             }
             _ => {}
         }
-        if let Some(page) = self.queue.page.take() {
+        if let Some(mut page) = self.queue.page.take() {
+            // It takes no more: what it was given for more would be held for nothing.
+            if page.capacity() > PAGE_FIRST && page.len() <= page.capacity() / 2 {
+                let len = page.len();
+                page = self.pool.resize(page, len).unwrap_or_else(|(page, _)| page);
+            }
             self.ring().push_back(Chunk::Buf(page));
         }
         self.ring().push_back(chunk);

@@ -97,6 +97,10 @@ pub enum Event<M> {
     Sent(Mark),
     /// The lane is asked to stop: finish what is in flight. Comes once per connection.
     Stopping,
+    /// Memory is short, and this connection is among those that hold most of it: answer if that can
+    /// be done in a few bytes, and return [`Flow::Finish`], [`Flow::Linger`] or [`Flow::Abort`].
+    /// After any other flow the connection is closed with [`Closed::OutOfMemory`].
+    Shed,
     /// Mail from another connection or lane.
     Mail(M),
 }
@@ -138,7 +142,7 @@ pub enum Closed {
     SlowReader,
     /// The peer sent more than the protocol may leave unconsumed.
     InputOverflow,
-    /// The memory budget refused.
+    /// The memory budget refused, or was nearly used up and the connection was shed without an answer.
     OutOfMemory,
     /// A file was shorter than the output promised.
     FileTruncated,

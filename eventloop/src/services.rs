@@ -9,6 +9,7 @@ use crate::id::{ConnId, LaneId, Target};
 use crate::mail::{Full, Post};
 use crate::out::Stash;
 use crate::readers::Readers;
+use crate::relief::Relief;
 use crate::stats::LaneStats;
 use crate::time::Nanos;
 use crate::wheel::Wheel;
@@ -43,6 +44,9 @@ pub(crate) struct Services<M> {
     pub(crate) closing: Vec<Key>,
     /// Peers that output waits for.
     pub(crate) readers: Readers,
+    pub(crate) relief: Relief,
+    /// Counts connections as they come; wraps.
+    pub(crate) born: u32,
 }
 
 impl<M> Services<M> {
@@ -74,6 +78,8 @@ impl<M> Services<M> {
             gated_gone: 0,
             closing: Vec::new(),
             readers: Readers::new(),
+            relief: Relief::default(),
+            born: 0,
         }
     }
 

@@ -45,6 +45,8 @@ pub struct LaneStats {
     pub yields: u64,
     /// Times output passed its high watermark.
     pub watermarks: u64,
+    /// Connections shed because memory was short.
+    pub shed: u64,
     /// Panics caught around a protocol's step.
     pub panics: u64,
 }

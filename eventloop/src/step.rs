@@ -80,7 +80,7 @@ fn settle<M>(
     if state.phase != Phase::Open {
         return false;
     }
-    if out.pending() > services.limits.high && !state.full {
+    if out.exceeds(services.limits.high) && !state.full {
         state.full = true;
         services.stats.watermarks += 1;
     }

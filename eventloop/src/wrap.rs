@@ -119,10 +119,10 @@ impl<C> Hosted<C> {
             return Flow::Abort;
         }
         let high = io.services.limits.high;
-        let was_full = self.out.pending() > high || (self.unread && flow == Flow::Read);
+        let was_full = self.out.exceeds(high) || (self.unread && flow == Flow::Read);
         self.pass_output(io, &mut encode);
         self.paused = flow == Flow::Pause;
-        self.drained |= was_full && io.pending() <= high;
+        self.drained |= was_full && !io.is_full();
         match flow {
             Flow::Read | Flow::Pause if self.drained => Flow::Yield,
             flow => flow,
@@ -173,7 +173,8 @@ impl<C> Hosted<C> {
                 io.out().pool.deallocate(empty);
             }
             self.unread |= left > 0 && (consumed > 0 || flow != Flow::Read);
-            let full = self.out.pending() + io.pending() > io.services.limits.high;
+            let high = io.services.limits.high;
+            let full = self.out.pending() + io.pending() > high || self.out.exceeds(high);
             if flow != Flow::Read || !self.unread || full {
                 return flow;
             }

@@ -16,6 +16,8 @@ mod promises;
 mod readers;
 #[path = "drivers/real.rs"]
 mod real;
+#[path = "drivers/relief.rs"]
+mod relief;
 #[path = "drivers/rig.rs"]
 mod rig;
 #[path = "drivers/stage.rs"]
@@ -80,4 +82,10 @@ scenarios! { readers:
     a_byte_at_a_time_is_too_slow,
     whoever_reads_nothing_of_a_last_answer_is_closed,
     whoever_reads_nothing_while_we_linger_is_closed,
+}
+
+scenarios! { relief:
+    the_costliest_are_shed,
+    who_does_not_answer_is_closed,
+    nobody_is_shed_for_what_is_kept_for_reuse,
 }

@@ -93,6 +93,28 @@ impl Budget {
         self.limit.load(Relaxed)
     }
 
+    /// Of this budget and those it is within, the one that is nearest to its limit in proportion:
+    /// the one that will refuse first. Costs two loads per level.
+    ///
+    /// ```
+    /// use corelane_mempool::Budget;
+    ///
+    /// let process = Budget::new(1_000);
+    /// let lane = Budget::within(&process, 800);
+    /// process.try_charge(500)?;
+    /// lane.try_charge(100)?;
+    /// let tightest = lane.tightest();
+    /// assert_eq!((tightest.used(), tightest.limit()), (600, 1_000));
+    /// # Ok::<(), corelane_mempool::OutOfBudget>(())
+    /// ```
+    pub fn tightest(&self) -> &Budget {
+        let Some(parent) = &self.parent else { return self };
+        let above = parent.tightest();
+        // Crosswise, so that nothing is divided: used / limit here, against used / limit above.
+        let here = self.used() as u128 * above.limit() as u128;
+        if here > above.used() as u128 * self.limit() as u128 { self } else { above }
+    }
+
     /// Changes the limit. Below what is used now it frees nothing: charges are refused until
     /// enough has been given back.
     pub fn set_limit(&self, limit: usize) {

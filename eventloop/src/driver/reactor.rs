@@ -104,6 +104,8 @@ impl<N: Net> Reactor<N> {
         self.attach(lane);
         self.poll(lane, wait)?;
         self.clock(lane);
+        // Here, because what the last turn had to say has left: what is held now, is held up.
+        lane.relieve();
         self.obey(lane);
         self.accept(lane);
         self.read(lane);
@@ -124,6 +126,7 @@ impl<N: Net> Reactor<N> {
         lane.services().now = self.net.now();
         self.after_flush(lane);
         self.reap(lane);
+        lane.give_back();
         self.register_newcomers(lane);
         ring_bells(lane);
         Ok(())

@@ -94,6 +94,11 @@ impl Protocol for Kit {
         match event {
             Event::Opened | Event::Bytes | Event::Drained => {}
             Event::Eof => conn.eof = true,
+            Event::Shed => {
+                self.log.push(format!("{} shed", conn.number));
+                io.out().put(b"shed\n");
+                return Flow::Finish;
+            }
             Event::Stopping => {
                 self.log.push(format!("{} stopping", conn.number));
                 conn.stopping = true;

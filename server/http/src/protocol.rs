@@ -330,6 +330,7 @@ impl<H: Handler> Protocol for Http<H> {
             // What was sent before the end has been answered; what is incomplete never will be.
             Event::Eof => Flow::Finish,
             Event::Timer => self.expired(conn, io),
+            Event::Shed => Flow::Abort,
             Event::Stopping if conn.is_idle() && io.input().is_empty() => Flow::Finish,
             Event::Stopping => Flow::Read,
         }
