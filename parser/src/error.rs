@@ -67,8 +67,8 @@ refusals! {
     RequestLineTooLong, 414, "request-line-too-long", "the request line exceeds the limit (RFC 9112 §3)";
     /// The last thing on the request line is no HTTP version.
     Version, 400, "version", "the request line does not end in HTTP/ digit . digit (RFC 9112 §2.3)";
-    /// A version other than 1.0 and 1.1.
-    VersionUnsupported, 505, "version-unsupported", "the version is neither 1.0 nor 1.1 (RFC 9110 §15.6.6)";
+    /// A version whose major number is not 1: also the preface of HTTP/2.
+    VersionUnsupported, 505, "version-unsupported", "the major version is not 1 (RFC 9110 §15.6.6)";
     /// A field name with a byte that is no token byte, white space around it, or a folded line.
     FieldName, 400, "field-name", "a field name is not a token followed by a colon (RFC 9112 §5)";
     /// A control byte in a field value.
@@ -104,7 +104,7 @@ refusals! {
     /// An expectation other than 100-continue.
     Expectation, 417, "expectation", "an expectation other than 100-continue (RFC 9110 §10.1.1)";
     /// A WebSocket handshake of a version other than 13.
-    WebSocketVersion, 426, "websocket-version", "a WebSocket version other than 13 (RFC 6455 §4.4)";
+    WebSocketVersion, 426, "websocket-version", "a WebSocket version other than 13 (policy, RFC 6455 §4.4)";
     /// A status line that is none.
     StatusLine, 400, "status-line", "the response's status line is malformed (RFC 9112 §4)";
     /// A body longer than the limit.

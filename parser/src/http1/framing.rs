@@ -25,13 +25,18 @@ struct Seen<'h> {
     host: Option<&'h [u8]>,
     length: Option<u64>,
     coding: Coding,
-    content_type: bool,
+    content_type: Option<&'h [u8]>,
     close: bool,
     keep_alive: bool,
     upgrade_option: bool,
-    upgrade: Option<&'h [u8]>,
-    websocket_version: Option<&'h [u8]>,
-    expects: Option<&'h [u8]>,
+    upgrade: bool,
+    /// Whether `websocket` is among the protocols of Upgrade.
+    websocket: bool,
+    /// Whether a Sec-WebSocket-Version is there, and whether one is not 13.
+    websocket_version: bool,
+    other_websocket_version: bool,
+    expects_continue: bool,
+    expects_other: bool,
 }
 
 /// Whether a known name has so many bytes: one bit for each length.
@@ -42,7 +47,7 @@ fn is_known_length(bytes: usize) -> bool {
 }
 
 /// The transfer codings so far.
-#[derive(Clone, Copy, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) enum Coding {
     #[default]
     None,
@@ -73,7 +78,7 @@ pub(super) fn read<'h>(
             return Err(Refusal::BareLineFeed);
         }
         if is_known_length(field.name.len()) {
-            seen.field(field.name.as_bytes(), field.value)?;
+            seen.field(field.name.as_bytes(), field.value, limits)?;
         }
     }
     if !head.ends_with(b"\r\n\r\n") {
@@ -85,32 +90,35 @@ pub(super) fn read<'h>(
 impl<'h> Seen<'h> {
     /// Takes in a field whose name has the length of a known one.
     #[inline(always)]
-    fn field(&mut self, name: &[u8], value: &'h [u8]) -> Result<(), Refusal> {
+    fn field(&mut self, name: &[u8], value: &'h [u8], limits: &Limits) -> Result<(), Refusal> {
         match name.len() {
+            // RFC 9112 §3.2: one line at most, in any version.
             4 if is(name, b"host") => match self.host.replace(value) {
                 None => Ok(()),
                 Some(_) => Err(Refusal::HostRepeated),
             },
             6 if is(name, b"expect") => {
-                // Two expectations are one list, and no list is the one we know.
-                let repeated = self.expects.replace(value).is_some();
-                if repeated { Err(Refusal::Expectation) } else { Ok(()) }
+                self.expect(value);
+                Ok(())
             }
             7 if is(name, b"upgrade") => {
-                self.upgrade = Some(value);
+                self.upgrade(value);
                 Ok(())
             }
             10 if is(name, b"connection") => {
                 self.connection(value);
                 Ok(())
             }
-            12 if is(name, b"content-type") => {
-                let repeated = std::mem::replace(&mut self.content_type, true);
-                if repeated { Err(Refusal::ContentTypeRepeated) } else { Ok(()) }
-            }
+            12 if is(name, b"content-type") => match self.content_type.replace(value) {
+                None => Ok(()),
+                // Policy: two parties may each take another one for the type.
+                Some(before) if limits.lenient && before == value => Ok(()),
+                Some(_) => Err(Refusal::ContentTypeRepeated),
+            },
             14 if is(name, b"content-length") => {
                 match self.length.replace(content_length(value)?) {
                     None => Ok(()),
+                    // Also if equal (policy): RFC 9112 §6.3 lets a recipient refuse it.
                     Some(_) => Err(Refusal::ContentLengthRepeated),
                 }
             }
@@ -119,23 +127,44 @@ impl<'h> Seen<'h> {
                 Ok(())
             }
             21 if is(name, b"sec-websocket-version") => {
-                self.websocket_version = Some(value);
+                self.other_websocket_version |= self.websocket_version || value != b"13";
+                self.websocket_version = true;
                 Ok(())
             }
             _ => Ok(()),
         }
     }
 
+    /// `Connection = #connection-option`, compared in any case (RFC 9110 §7.6.1).
     fn connection(&mut self, value: &[u8]) {
         if value.len() == 10 && is(value, b"keep-alive") {
             self.keep_alive = true;
             return;
         }
-        for option in value.split(|&byte| byte == b',') {
-            let option = option.trim_ascii();
+        for option in elements(value) {
             self.close |= option.eq_ignore_ascii_case(b"close");
             self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
             self.upgrade_option |= option.eq_ignore_ascii_case(b"upgrade");
+        }
+    }
+
+    /// `Upgrade = #protocol`, compared in any case (RFC 9110 §7.8).
+    #[cold]
+    fn upgrade(&mut self, value: &[u8]) {
+        for protocol in elements(value) {
+            self.upgrade = true;
+            self.websocket |= protocol.eq_ignore_ascii_case(b"websocket");
+        }
+    }
+
+    /// `Expect = #expectation`, compared in any case (RFC 9110 §10.1.1).
+    #[cold]
+    fn expect(&mut self, value: &[u8]) {
+        for expectation in elements(value) {
+            match expectation.eq_ignore_ascii_case(b"100-continue") {
+                true => self.expects_continue = true,
+                false => self.expects_other = true,
+            }
         }
     }
 
@@ -149,38 +178,42 @@ impl<'h> Seen<'h> {
         let body = body(self.length, self.coding, version)?;
         let current = version == Version::Http11;
         match self.host {
-            Some(host) if !host::is_authority(host) => return Err(Refusal::Host),
+            // RFC 9112 §3.2; policy if empty.
+            Some(host) if is_valid_host(host, limits) => {}
+            Some(_) => return Err(Refusal::Host),
             None if current => return Err(Refusal::HostMissing),
-            _ => {}
+            None => {}
         }
         if matches!(body, BodyKind::Length(length) if length > limits.body_bytes) {
             return Err(Refusal::BodyTooLarge);
         }
-        let expects_continue = match self.expects {
-            Some(value) if current => match value.eq_ignore_ascii_case(b"100-continue") {
-                true => body != BodyKind::None,
-                false => return Err(Refusal::Expectation),
-            },
-            // An HTTP/1.0 client cannot expect anything (RFC 9110 §10.1.1).
-            _ => false,
-        };
-        let upgrade = current && self.upgrade_option && self.upgrade.is_some();
-        if upgrade && method == Method::Get {
-            self.check_websocket()?;
+        // Fields that an HTTP/1.0 peer cannot mean are ignored: RFC 9110 §10.1.1 and §7.8.
+        if current && self.expects_other && !limits.lenient {
+            return Err(Refusal::Expectation);
+        }
+        let expects_continue = current && self.expects_continue && body != BodyKind::None;
+        let upgrade = current && self.upgrade_option && self.upgrade;
+        // A handshake is a GET (RFC 6455 §4.1); of another version it is refused (§4.4, policy
+        // where no route of ours speaks WebSocket).
+        let is_handshake = upgrade && self.websocket && method == Method::Get;
+        if is_handshake && self.other_websocket_version {
+            return Err(Refusal::WebSocketVersion);
         }
         let keep_alive = !self.close && (current || self.keep_alive);
         Ok(Framing { host: self.host, body, keep_alive, expects_continue, upgrade })
     }
+}
 
-    #[cold]
-    fn check_websocket(&self) -> Result<(), Refusal> {
-        let websocket =
-            self.upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket"));
-        match self.websocket_version {
-            Some(version) if websocket && version != b"13" => Err(Refusal::WebSocketVersion),
-            _ => Ok(()),
-        }
-    }
+/// Whether `host` is an authority, or empty where that is let through.
+#[inline]
+fn is_valid_host(host: &[u8], limits: &Limits) -> bool {
+    host::is_authority(host) || limits.lenient && host.is_empty()
+}
+
+/// The elements of a list, without the white space around them; empty ones count for nothing
+/// (RFC 9110 §5.6.1.2).
+fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&byte| byte == b',').map(trim_spaces).filter(|element| !element.is_empty())
 }
 
 /// How the end of the body is found (RFC 9112 §6.3).
@@ -215,8 +248,9 @@ pub(super) fn is<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
     difference == 0
 }
 
-/// `Content-Length = 1*DIGIT`, without a leading zero before other digits: a number that some
-/// servers read as octal.
+/// `Content-Length = 1*DIGIT` (RFC 9110 §8.6), without a leading zero before other digits: a
+/// number that some servers read as octal (policy). A list, even of equal numbers, is refused
+/// (policy, allowed by RFC 9112 §6.3).
 #[inline]
 pub(super) fn content_length(value: &[u8]) -> Result<u64, Refusal> {
     let zero_led = value.len() > 1 && value[0] == b'0';
@@ -234,9 +268,10 @@ pub(super) fn content_length(value: &[u8]) -> Result<u64, Refusal> {
     })
 }
 
-/// `Transfer-Encoding = #transfer-coding`, continued from an earlier field of that name.
+/// `Transfer-Encoding = #transfer-coding` (RFC 9112 §6.1), continued from an earlier field of
+/// that name.
 ///
-/// Empty list elements are refused, and so is a parameter of `chunked` (RFC 9112 §7.1).
+/// Empty list elements are refused (policy), and so is a parameter of `chunked` (RFC 9112 §7.1).
 pub(super) fn transfer_encoding(before: Coding, value: &[u8]) -> Result<Coding, Refusal> {
     let mut coding = before;
     for element in value.split(|&byte| byte == b',') {
@@ -258,14 +293,18 @@ pub(super) fn transfer_encoding(before: Coding, value: &[u8]) -> Result<Coding, 
     Ok(coding)
 }
 
-/// `token *( OWS ";" OWS token "=" token )`; quoted parameters are refused with the malformed.
+/// `token *( OWS ";" OWS token BWS "=" BWS token )` (RFC 9112 §7); quoted parameters are refused
+/// with the malformed (policy).
 fn is_coding(element: &[u8]) -> bool {
     let mut parts = element.split(|&byte| byte == b';').map(trim_spaces);
     let name = parts.next().unwrap_or_default();
     is_token(name)
         && !name.eq_ignore_ascii_case(b"chunked")
         && parts.all(|parameter| match parameter.iter().position(|&byte| byte == b'=') {
-            Some(equals) => is_token(&parameter[..equals]) && is_token(&parameter[equals + 1..]),
+            Some(equals) => {
+                let (name, value) = (&parameter[..equals], &parameter[equals + 1..]);
+                is_token(trim_spaces(name)) && is_token(trim_spaces(value))
+            }
             None => false,
         })
 }
@@ -297,6 +336,7 @@ pub(super) const fn is_value_byte(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{FieldSlots, HeadParser, Progress};
     use super::*;
 
     #[test]
@@ -305,6 +345,172 @@ mod tests {
             for known in b"abcdefghijklmnopqrstuvwxyz-" {
                 assert_eq!(is(&[byte], &[*known]), byte.eq_ignore_ascii_case(known), "{byte}");
             }
+        }
+    }
+
+    /// The verdict on a head of `fields`, with its expectation and its upgrade.
+    fn verdict(
+        line: &str,
+        fields: &[(&str, &str)],
+        lenient: bool,
+    ) -> Result<(bool, bool), Refusal> {
+        let mut input = format!("{line}\r\n");
+        for (name, value) in fields {
+            input += &format!("{name}: {value}\r\n");
+        }
+        input += "\r\n";
+        let limits = Limits { lenient, ..Limits::DEFAULT };
+        let mut slots = FieldSlots::new();
+        match HeadParser::new().parse(input.as_bytes(), &mut slots, &limits)? {
+            Progress::Complete(head) => Ok((head.expects_continue(), head.upgrade())),
+            Progress::Partial => panic!("{input:?} is complete"),
+        }
+    }
+
+    #[test]
+    fn expectations() {
+        let put = |expect: &[&str], lenient| {
+            let mut fields = vec![("Host", "h"), ("Content-Length", "1")];
+            fields.extend(expect.iter().map(|value| ("Expect", *value)));
+            verdict("PUT / HTTP/1.1", &fields, lenient).map(|(expects, _)| expects)
+        };
+        for (expect, strict, lenient) in [
+            (&["100-continue"][..], Ok(true), Ok(true)),
+            (&["100-CONTINUE , 100-continue"], Ok(true), Ok(true)),
+            (&["100-continue", "100-continue"], Ok(true), Ok(true)),
+            (&["", ", ,"], Ok(false), Ok(false)),
+            (&["tea"], Err(Refusal::Expectation), Ok(false)),
+            (&["100-continue", "tea"], Err(Refusal::Expectation), Ok(true)),
+            (&["100-continue;a=b"], Err(Refusal::Expectation), Ok(false)),
+            (&["100-continue=1"], Err(Refusal::Expectation), Ok(false)),
+            (&["\"100-continue\""], Err(Refusal::Expectation), Ok(false)),
+        ] {
+            assert_eq!(put(expect, false), strict, "{expect:?}");
+            assert_eq!(put(expect, true), lenient, "{expect:?}");
+        }
+        let old = [("Content-Length", "1"), ("Expect", "tea"), ("Expect", "100-continue")];
+        assert_eq!(verdict("PUT / HTTP/1.0", &old, false), Ok((false, false)));
+        let bodyless = [("Host", "h"), ("Expect", "100-continue")];
+        assert_eq!(verdict("PUT / HTTP/1.1", &bodyless, false), Ok((false, false)));
+        // Too large goes first: the client need not send what will not be read.
+        let large = [("Host", "h"), ("Expect", "tea"), ("Content-Length", "9999999999")];
+        assert_eq!(verdict("PUT / HTTP/1.1", &large, false), Err(Refusal::BodyTooLarge));
+    }
+
+    #[test]
+    fn only_a_handshake_of_another_websocket_version_is_refused() {
+        let full = [
+            ("Host", "h"),
+            ("Upgrade", "websocket"),
+            ("Connection", "Upgrade"),
+            ("Sec-WebSocket-Version", "13"),
+        ];
+        let with = |changes: &[(usize, &'static str)]| {
+            let mut fields = full;
+            for &(index, value) in changes {
+                fields[index].1 = value;
+            }
+            fields
+        };
+        let refused = Err(Refusal::WebSocketVersion);
+        for (line, fields, expect) in [
+            ("GET / HTTP/1.1", &full[..], Ok((false, true))),
+            ("GET / HTTP/1.1", &full[..3], Ok((false, true))),
+            ("GET / HTTP/1.1", &with(&[(3, "8")]), refused),
+            ("GET / HTTP/1.1", &with(&[(3, "")]), refused),
+            ("GET / HTTP/1.1", &with(&[(3, "13, 8")]), refused),
+            ("GET / HTTP/1.1", &[&full[..], &full[3..]].concat(), refused),
+            ("GET / HTTP/1.1", &with(&[(3, "8"), (1, "h2c, WebSocket")]), refused),
+            ("GET / HTTP/1.1", &with(&[(3, "8"), (2, "keep-alive, upgrade")]), refused),
+            ("GET / HTTP/1.5", &with(&[(3, "8")]), refused),
+            // More than one line is one list.
+            (
+                "GET / HTTP/1.1",
+                &[&with(&[(3, "8")])[..], &[("Upgrade", "h2c"), ("Connection", "x")]].concat(),
+                refused,
+            ),
+            // No handshake.
+            ("POST / HTTP/1.1", &with(&[(3, "8")]), Ok((false, true))),
+            ("GET / HTTP/1.0", &with(&[(3, "8")]), Ok((false, false))),
+            ("GET / HTTP/1.1", &with(&[(3, "8"), (1, "websocket2")]), Ok((false, true))),
+            ("GET / HTTP/1.1", &with(&[(3, "8"), (1, ",")]), Ok((false, false))),
+            ("GET / HTTP/1.1", &with(&[(3, "8"), (2, "close")]), Ok((false, false))),
+        ] {
+            assert_eq!(verdict(line, fields, false), expect, "{line} {fields:?}");
+            assert_eq!(verdict(line, fields, true), expect, "{line} {fields:?}, lenient");
+        }
+    }
+
+    #[test]
+    fn lenient_waives_what_it_says() {
+        let twice = |a, b| [("Host", "h"), ("Content-Type", a), ("Content-Type", b)];
+        for (fields, strict, lenient) in [
+            (&[("Host", "")][..], Err(Refusal::Host), Ok(())),
+            (&twice("a/b", "a/b"), Err(Refusal::ContentTypeRepeated), Ok(())),
+            (
+                &twice("a/b", "a/c"),
+                Err(Refusal::ContentTypeRepeated),
+                Err(Refusal::ContentTypeRepeated),
+            ),
+        ] {
+            let verdict = |lenient| verdict("PUT / HTTP/1.1", fields, lenient).map(|_| ());
+            assert_eq!(verdict(false), strict, "{fields:?}");
+            assert_eq!(verdict(true), lenient, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn lenient_waives_nothing_that_frames_or_routes() {
+        for (line, fields, expect) in [
+            ("PUT / HTTP/1.1", &[][..], Refusal::HostMissing),
+            ("PUT / HTTP/1.1", &[("Host", ""), ("Host", "")], Refusal::HostRepeated),
+            ("PUT / HTTP/1.1", &[("Host", "a,b")], Refusal::Host),
+            ("PUT / HTTP/1.1", &[("Host", ":80")], Refusal::Host),
+            ("PUT / HTTP/1.1", &[("Host", "h"), ("Content-Length", "05")], Refusal::ContentLength),
+            ("PUT / HTTP/1.1", &[("Host", "h"), ("Content-Length", "5,5")], Refusal::ContentLength),
+            (
+                "PUT / HTTP/1.1",
+                &[("Content-Length", "5"), ("Content-Length", "5")],
+                Refusal::ContentLengthRepeated,
+            ),
+            (
+                "PUT / HTTP/1.1",
+                &[("Content-Length", "5"), ("Transfer-Encoding", "chunked")],
+                Refusal::LengthAndEncoding,
+            ),
+            ("PUT / HTTP/1.0", &[("Transfer-Encoding", "chunked")], Refusal::EncodingInHttp10),
+            ("PUT / HTTP/1.1", &[("Transfer-Encoding", ",chunked")], Refusal::TransferEncoding),
+            ("PUT / HTTP/1.1", &[("Transfer-Encoding", "x")], Refusal::ChunkedNotLast),
+            ("PUT / HTTP/1.1", &[("Transfer-Encoding", "x, chunked")], Refusal::CodingUnknown),
+            ("PUT / HTTP/1.1", &[("A ", "b")], Refusal::FieldName),
+            ("PUT / HTTP/1.1", &[("A", "b\n")], Refusal::BareLineFeed),
+            ("PUT / HTTP/1.1", &[("A", "b\rc")], Refusal::BareCarriageReturn),
+            ("PUT / HTTP/1.1", &[("A", "b\r\n c")], Refusal::FieldName),
+            ("PUT / HTTP/2.0", &[], Refusal::VersionUnsupported),
+        ] {
+            assert_eq!(verdict(line, fields, false).err(), Some(expect), "{line} {fields:?}");
+            assert_eq!(verdict(line, fields, true).err(), Some(expect), "{line} {fields:?}");
+        }
+    }
+
+    #[test]
+    fn transfer_codings() {
+        for (value, expect) in [
+            ("chunked", Ok(Coding::Chunked)),
+            ("CHUNKED", Ok(Coding::Chunked)),
+            ("gzip", Ok(Coding::Unknown)),
+            ("gzip;a=b ; c = d, chunked", Ok(Coding::UnknownThenChunked)),
+            ("gzip;a = b,chunked", Ok(Coding::UnknownThenChunked)),
+            ("gzip;a b=c", Err(Refusal::TransferEncoding)),
+            ("gzip;=b", Err(Refusal::TransferEncoding)),
+            ("gzip;a=", Err(Refusal::TransferEncoding)),
+            ("gzip;a", Err(Refusal::TransferEncoding)),
+            ("gzip;a=\"b\"", Err(Refusal::TransferEncoding)),
+            ("chunked;a=b", Err(Refusal::TransferEncoding)),
+            ("", Err(Refusal::TransferEncoding)),
+            ("chunked, gzip", Err(Refusal::ChunkedNotLast)),
+        ] {
+            assert_eq!(transfer_encoding(Coding::None, value.as_bytes()), expect, "{value:?}");
         }
     }
 

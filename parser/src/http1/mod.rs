@@ -27,6 +27,7 @@ pub mod response;
 pub mod scan;
 pub mod status;
 pub mod target;
+mod tokens;
 
 pub use body::{Body, BodyKind, BodyStep};
 pub use date::{DateCache, HttpDate};

@@ -2,7 +2,7 @@
 
 use memchr::{memchr, memchr3};
 
-use super::{Method, host};
+use super::{Limits, Method, host};
 use crate::Refusal;
 
 /// The form of a request target.
@@ -21,17 +21,21 @@ pub enum TargetForm {
 /// Tells the form of `target` and whether it goes with `method`.
 ///
 /// `target` holds no control byte and no space: the tokenizer saw to that. Bytes that browsers
-/// send without encoding them (such as `|` and `"`) pass.
+/// send without encoding them (such as `|` and `"`) pass (policy).
 #[inline]
-pub(crate) fn check(method: Method<'_>, target: &str) -> Result<TargetForm, Refusal> {
+pub(crate) fn check(
+    method: Method<'_>,
+    target: &str,
+    limits: &Limits,
+) -> Result<TargetForm, Refusal> {
     let bytes = target.as_bytes();
     if bytes[0] == b'/' && method != Method::Connect {
         if bytes.len() > 1 {
-            check_bytes(bytes)?;
+            check_bytes(bytes, limits)?;
         }
         return Ok(TargetForm::Origin);
     }
-    check_unusual(method, target)
+    check_unusual(method, target, limits)
 }
 
 /// The path and the query of `target`. The path of an absolute target without one is `/`, that of
@@ -50,22 +54,26 @@ pub(crate) fn path_and_query(form: TargetForm, target: &str) -> (&str, Option<&s
 }
 
 #[inline]
-fn check_bytes(bytes: &[u8]) -> Result<(), Refusal> {
-    if !bytes.is_ascii() {
+fn check_bytes(bytes: &[u8], limits: &Limits) -> Result<(), Refusal> {
+    if !bytes.is_ascii() && !limits.lenient {
         return Err(Refusal::Target);
     }
     match memchr3(b'#', b'%', b'\\', bytes) {
         None => Ok(()),
-        Some(_) => check_special(bytes),
+        Some(_) => check_special(bytes, limits),
     }
 }
 
 /// A fragment is never sent (RFC 9112 §3.2.1). A path in which one server sees a separator or an
-/// end and another does not is how access rules are walked around; in a query both are data.
+/// end and another does not is how access rules are walked around (policy); in a query both are
+/// data.
 #[inline(never)]
-fn check_special(bytes: &[u8]) -> Result<(), Refusal> {
+fn check_special(bytes: &[u8], limits: &Limits) -> Result<(), Refusal> {
     if memchr(b'#', bytes).is_some() {
         return Err(Refusal::Target);
+    }
+    if limits.lenient {
+        return Ok(());
     }
     let mut path = &bytes[..memchr(b'?', bytes).unwrap_or(bytes.len())];
     if memchr(b'\\', path).is_some() {
@@ -80,9 +88,12 @@ fn check_special(bytes: &[u8]) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// The forms that only some methods go with: authority with CONNECT (RFC 9112 §3.2.3), asterisk
+/// with OPTIONS (§3.2.4), absolute with all but CONNECT (§3.2.2). A host in one is checked as that
+/// of Host is; user information is refused (RFC 9110 §4.2.4).
 #[cold]
-fn check_unusual(method: Method<'_>, target: &str) -> Result<TargetForm, Refusal> {
-    check_bytes(target.as_bytes())?;
+fn check_unusual(method: Method<'_>, target: &str, limits: &Limits) -> Result<TargetForm, Refusal> {
+    check_bytes(target.as_bytes(), limits)?;
     if method == Method::Connect {
         let port = target.rsplit_once(':').map(|(_, port)| port);
         let has_port = port.is_some_and(|port| !port.is_empty() && !port.ends_with(']'));
@@ -151,7 +162,36 @@ mod tests {
             ("GET", "/a%0", Ok(Origin)),
             ("GET", "/a%20b", Ok(Origin)),
         ] {
-            assert_eq!(check(Method::from(method), target), expect, "{method} {target}");
+            let form = check(Method::from(method), target, &Limits::DEFAULT);
+            assert_eq!(form, expect, "{method} {target}");
+        }
+    }
+
+    #[test]
+    fn lenient_waives_rules_for_bytes_and_not_for_forms() {
+        let lenient = Limits { lenient: true, ..Limits::DEFAULT };
+        for (target, strict) in [
+            ("/\u{e4}?\u{20ac}", Refusal::Target),
+            ("http://a/\u{e4}", Refusal::Target),
+            ("/a\\b", Refusal::TargetPath),
+            ("/%00", Refusal::TargetPath),
+            ("/%0d%0A?", Refusal::TargetPath),
+        ] {
+            assert_eq!(check(Method::Get, target, &Limits::DEFAULT), Err(strict), "{target}");
+            assert!(check(Method::Get, target, &lenient).is_ok(), "{target}");
+        }
+        for (target, refusal) in [
+            ("/a#b", Refusal::Target),
+            ("/\u{e4}#b", Refusal::Target),
+            ("*", Refusal::TargetForm),
+            ("a:443", Refusal::TargetForm),
+            ("http://\u{e4}/", Refusal::TargetForm),
+            ("http://a\\b/", Refusal::TargetForm),
+            ("http://a%00/", Refusal::TargetForm),
+            ("http://u@a/", Refusal::TargetForm),
+            ("http:///", Refusal::TargetForm),
+        ] {
+            assert_eq!(check(Method::Get, target, &lenient), Err(refusal), "{target}");
         }
     }
 

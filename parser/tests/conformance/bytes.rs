@@ -42,7 +42,7 @@ const HEADS: &[Place] = &[
     ("GET / HTTP", "1.1\r\nHost: h\r\n\r\n", |byte| byte == b'/'),
     ("GET / HTTP/", ".1\r\nHost: h\r\n\r\n", |byte| byte == b'1'),
     ("GET / HTTP/1", "1\r\nHost: h\r\n\r\n", |byte| byte == b'.'),
-    ("GET / HTTP/1.", "\r\nHost: h\r\n\r\n", |byte| byte == b'0' || byte == b'1'),
+    ("GET / HTTP/1.", "\r\nHost: h\r\n\r\n", |byte| byte.is_ascii_digit()),
     ("GET / HTTP/1.1", "\nHost: h\r\n\r\n", |byte| byte == b'\r'),
     ("GET / HTTP/1.1\r", "Host: h\r\n\r\n", |byte| byte == b'\n'),
     ("GET / HTTP/1.1\r\nHost: h\r\n", "X: a\r\n\r\n", is_tchar),

@@ -35,4 +35,5 @@ pub(crate) const LIMITS: Limits = Limits {
     body_bytes: 100,
     chunk_extension_bytes: 24,
     trailer_bytes: 40,
+    ..Limits::DEFAULT
 };

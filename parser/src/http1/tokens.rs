@@ -1,0 +1,264 @@
+//! A head cut into its parts, not yet judged.
+//!
+//! `httparse` does the cutting. What it lets through and HTTP does not is caught in
+//! [`head`](super::head) and [`framing`](super::framing); what it refuses and HTTP does not, the
+//! versions 1.2 to 1.9, is cut here.
+
+use std::mem::MaybeUninit;
+
+use httparse::{EMPTY_HEADER, Error, Header, Status};
+
+use super::limits::FIELDS_MAX;
+#[cfg(test)]
+use super::scan;
+use super::{Limits, Version};
+use crate::Refusal;
+
+/// Room for the fields of one head, untouched until something is written to it.
+pub(super) struct Slots<'b> {
+    usual: [MaybeUninit<Header<'b>>; FIELDS_MAX],
+    /// For heads of a later minor version, which need slots that are initialized.
+    later: MaybeUninit<[Header<'b>; FIELDS_MAX]>,
+}
+
+impl Slots<'_> {
+    #[inline(always)]
+    pub(super) const fn new() -> Self {
+        Self { usual: [const { MaybeUninit::uninit() }; FIELDS_MAX], later: MaybeUninit::uninit() }
+    }
+}
+
+/// `HTTP/1.1`, and every other version.
+const VERSION_BYTES: usize = 8;
+
+/// A head cut into its parts.
+pub(super) struct Tokens<'h, 'b> {
+    pub(super) method: &'b str,
+    pub(super) target: &'b str,
+    pub(super) version: Version,
+    pub(super) fields: &'h [Header<'b>],
+    pub(super) bytes: usize,
+}
+
+/// Cuts the head at the front of `input`; `None` if it is not complete.
+#[inline]
+pub(super) fn tokenize<'h, 'b: 'h>(
+    input: &'b [u8],
+    slots: &'h mut Slots<'b>,
+    limits: &Limits,
+) -> Result<Option<Tokens<'h, 'b>>, Refusal> {
+    #[cfg(test)]
+    scan::work::add(input.len());
+    let fields_max = limits.fields.min(FIELDS_MAX);
+    let Slots { usual, later } = slots;
+    // httparse would skip any number of empty lines; ours are already gone.
+    let mut request = httparse::Request::new(&mut []);
+    match request.parse_with_uninit_headers(input, &mut usual[..fields_max]) {
+        Ok(Status::Complete(bytes)) => {
+            let (Some(method), Some(target), Some(minor)) =
+                (request.method, request.path, request.version)
+            else {
+                return Ok(None);
+            };
+            let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
+            Ok(Some(Tokens { method, target, version, fields: request.headers, bytes }))
+        }
+        Ok(Status::Partial) => Ok(None),
+        Err(error) => match (error, request.method, request.path) {
+            (Error::Token, None, _) => Err(Refusal::Method),
+            (Error::Token, Some(_), _) => Err(Refusal::Target),
+            (Error::Version, Some(method), Some(target)) => {
+                later_minor(input, method, target, later, fields_max)
+            }
+            (Error::NewLine, Some(method), Some(target)) => {
+                Err(newline_refusal(version_on(input, method, target)))
+            }
+            (error, ..) => Err(refusal(error)),
+        },
+    }
+}
+
+/// What stands behind the target: one space follows the method, one the target.
+fn version_on<'b>(input: &'b [u8], method: &str, target: &str) -> &'b [u8] {
+    input.get(method.len() + target.len() + 2..).unwrap_or_default()
+}
+
+/// A head whose version is neither 1.0 nor 1.1. A later 1.x is a 1.1 to us, as it is to everyone
+/// who implements 1.1 (RFC 9110 §2.5); all else is refused.
+#[cold]
+fn later_minor<'h, 'b: 'h>(
+    input: &'b [u8],
+    method: &'b str,
+    target: &'b str,
+    slots: &'h mut MaybeUninit<[Header<'b>; FIELDS_MAX]>,
+    fields_max: usize,
+) -> Result<Option<Tokens<'h, 'b>>, Refusal> {
+    let lines = match version_on(input, method, target) {
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9', behind @ ..] => match behind {
+            [] | [b'\r'] => return Ok(None),
+            [b'\r', b'\n', lines @ ..] => lines,
+            [b'\r', ..] => return Err(Refusal::BareCarriageReturn),
+            [b'\n', ..] => return Err(Refusal::BareLineFeed),
+            _ => return Err(Refusal::Version),
+        },
+        // From as many bytes as are sure to be there whichever way the head was cut.
+        [b'H', b'T', b'T', b'P', b'/', b'0' | b'2'..=b'9', ..] => {
+            return Err(Refusal::VersionUnsupported);
+        }
+        _ => return Err(Refusal::Version),
+    };
+    let fields = &mut slots.write([EMPTY_HEADER; FIELDS_MAX])[..fields_max];
+    match httparse::parse_headers(lines, fields) {
+        Ok(Status::Complete((bytes, fields))) => {
+            let bytes = input.len() - lines.len() + bytes;
+            Ok(Some(Tokens { method, target, version: Version::Http11, fields, bytes }))
+        }
+        Ok(Status::Partial) => Ok(None),
+        Err(error) => Err(refusal(error)),
+    }
+}
+
+/// A line end that is none: behind the version, or behind the last field. Only the former can be
+/// something else than a bare CR.
+#[cold]
+fn newline_refusal(version_on: &[u8]) -> Refusal {
+    match version_on.get(VERSION_BYTES) {
+        Some(b'\r' | b'\n') => Refusal::BareCarriageReturn,
+        _ => Refusal::Version,
+    }
+}
+
+/// The refusal for an error in or after the version.
+#[cold]
+pub(super) fn refusal(error: Error) -> Refusal {
+    match error {
+        Error::HeaderName => Refusal::FieldName,
+        Error::HeaderValue => Refusal::FieldValue,
+        Error::NewLine => Refusal::BareCarriageReturn,
+        Error::TooManyHeaders => Refusal::TooManyFields,
+        Error::Status | Error::Token | Error::Version => Refusal::Version,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{FieldSlots, HeadParser, Progress};
+    use super::*;
+
+    const LIMITS: Limits = Limits { fields: 3, field_line_bytes: 40, ..Limits::DEFAULT };
+
+    /// What `input` comes to, cut after `cut` bytes, or byte by byte.
+    fn parse(input: &str, cut: Option<usize>) -> String {
+        let mut parser = HeadParser::new();
+        let ends = 1..=input.len();
+        for end in ends.filter(|&end| cut.is_none_or(|cut| end == cut || end == input.len())) {
+            let mut slots = FieldSlots::new();
+            match parser.parse(&input.as_bytes()[..end], &mut slots, &LIMITS) {
+                Ok(Progress::Partial) => {}
+                Ok(Progress::Complete(head)) => {
+                    let fields: Vec<_> = head.fields().collect();
+                    return format!("{head:?} {fields:?}");
+                }
+                Err(refusal) => return refusal.rule().to_owned(),
+            }
+        }
+        "partial".to_owned()
+    }
+
+    #[test]
+    fn later_minor_versions_are_read_as_1_1_is_and_held_to_the_same_rules() {
+        for input in [
+            "GET / HTTP/1.1\r\nHost: h\r\n\r\n",
+            "\r\nPOST /a?b HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nX:\r\n\r\nhello",
+            "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "GET / HTTP/1.1\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\n",
+            "GET / HTTP/1.1",
+            "GET / HTTP/1.1\r",
+            "GET / HTTP/1.1\nHost: h\r\n\r\n",
+            "GET / HTTP/1.1\rHost: h\r\n\r\n",
+            "GET / HTTP/1.1 \r\nHost: h\r\n\r\n",
+            "GET / HTTP/1.11\r\nHost: h\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\nX: y\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\n\n",
+            "GET / HTTP/1.1\r\nHost: h\r\n\rX",
+            "GET / HTTP/1.1\r\nHost: h\rX\r\n\r\n",
+            "GET / HTTP/1.1\r\n Host: h\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost : h\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\nX: \0\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\nA:\r\nB:\r\nC:\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\nX: 7890123456789012345678901234567890x\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\nX: 78901234567890123456789012345678901234x\r\n\r\n",
+            "GET /%00 HTTP/1.1\r\nHost: h\r\n\r\n",
+            "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
+            "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        ] {
+            let expect = parse(input, Some(input.len()));
+            for minor in ["2", "5", "9"] {
+                let later = input.replacen("HTTP/1.1", &format!("HTTP/1.{minor}"), 1);
+                for cut in (1..=input.len()).map(Some).chain([None]) {
+                    assert_eq!(parse(&later, cut), expect, "{later:?} cut at {cut:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn other_versions_are_told_from_no_version() {
+        for (line, expect) in [
+            ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "version-unsupported"),
+            ("GET / HTTP/2.0\r\n\r\n", "version-unsupported"),
+            ("GET / HTTP/2\r\n\r\n", "version-unsupported"),
+            ("GET / HTTP/0.9\r\n\r\n", "version-unsupported"),
+            ("GET / HTTP/9.1\r\n\r\n", "version-unsupported"),
+            ("GET / HTTP/1.x\r\n\r\n", "version"),
+            ("GET / HTTP/1.1x\r\n\r\n", "version"),
+            ("GET / HTTP/1.10\r\n\r\n", "version"),
+            ("GET / HTTP/12\r\n\r\n", "version"),
+            ("GET / HTTP/x.1\r\n\r\n", "version"),
+            ("GET / http/1.1\r\n\r\n", "version"),
+            ("GET / \r\n\r\n", "version"),
+            ("GET /\r\n", "target"),
+        ] {
+            for cut in (1..=line.len()).map(Some).chain([None]) {
+                assert_eq!(parse(line, cut), expect, "{line:?} cut at {cut:?}");
+            }
+        }
+    }
+
+    /// Vector code takes 16 or 32 bytes at once, and the rest by other code: each byte must be
+    /// judged alike wherever it stands.
+    #[test]
+    fn every_byte_is_judged_alike_at_every_place() {
+        let limits = Limits { lenient: true, ..Limits::DEFAULT };
+        for byte in 0..=255u8 {
+            for place in 0..80 {
+                let (before, after) = ("a".repeat(place), "a".repeat(80 - place));
+                let head = |text: &str| {
+                    let (front, behind) = text.split_once('*').expect("a place for the byte");
+                    [front.as_bytes(), before.as_bytes(), &[byte], after.as_bytes()]
+                        .into_iter()
+                        .chain([behind.as_bytes()])
+                        .collect::<Vec<_>>()
+                        .concat()
+                };
+                let passes = |head: &[u8]| {
+                    let mut slots = FieldSlots::new();
+                    let progress = HeadParser::new().parse(head, &mut slots, &limits);
+                    matches!(progress, Ok(Progress::Complete(_)))
+                };
+                let target = head("GET /* HTTP/1.1\r\nHost: h\r\n\r\n");
+                let graphic = byte.is_ascii_graphic() && byte != b'#';
+                assert_eq!(passes(&target), graphic, "{byte} at {place} of the target");
+                let value = head("GET / HTTP/1.1\r\nHost: h\r\nX: *\r\n\r\n");
+                let allowed = matches!(byte, b'\t' | b' '..=b'~' | 0x80..);
+                assert_eq!(passes(&value), allowed, "{byte} at {place} of a value");
+                let name = head("GET / HTTP/1.1\r\nHost: h\r\n*: v\r\n\r\n");
+                let token = super::super::framing::is_token_byte(byte) || byte == b':';
+                // An empty name is none; a colon behind one begins the value.
+                let token = token && (byte != b':' || place != 0);
+                assert_eq!(passes(&name), token, "{byte} at {place} of a name");
+            }
+        }
+    }
+}
