@@ -52,6 +52,11 @@ pub(super) struct HttpArgs {
     /// Largest request body
     #[arg(long, value_name = "BYTES", default_value = "1M", value_parser = limits::bytes)]
     max_body: usize,
+
+    /// Let pass what is refused by policy and cannot change where a request ends: UTF-8 and encoded
+    /// control bytes in the target, an empty Host, a Content-Type said twice, unknown expectations
+    #[arg(long)]
+    lenient: bool,
 }
 
 /// The largest head that can be asked for: each connection may hold so much until it is whole.
@@ -90,6 +95,7 @@ impl HttpArgs {
                 field_line_bytes: Limits::DEFAULT.field_line_bytes.min(self.max_head),
                 fields: self.max_fields as usize,
                 body_bytes: self.max_body as u64,
+                lenient: self.lenient,
                 ..Limits::DEFAULT
             },
             head_time: Nanos::from(self.head_timeout),
