@@ -3,6 +3,8 @@
 
 use corelane_parser::Refusal;
 
+use crate::table::LIMITS;
+
 /// `tchar` (RFC 9110 section 5.6.2).
 fn is_tchar(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
@@ -106,11 +108,11 @@ fn check(head: &str, places: &[Place]) {
     for (before, after, may_stand) in places {
         for byte in 0..=255 {
             let input = [head.as_bytes(), before.as_bytes(), &[byte], after.as_bytes()].concat();
-            let whole = super::events(&[&input]);
+            let whole = super::events(&[&input], &LIMITS);
             let shown = input.escape_ascii();
             assert_eq!(!is_refused(&whole), may_stand(byte), "{shown}: {whole}");
             let pieces: Vec<&[u8]> = input.chunks(1).collect();
-            assert_eq!(super::events(&pieces), whole, "byte by byte: {shown}");
+            assert_eq!(super::events(&pieces, &LIMITS), whole, "byte by byte: {shown}");
         }
     }
 }

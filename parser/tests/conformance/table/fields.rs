@@ -259,6 +259,13 @@ pub(super) const ROWS: &[Row] = &[
     ("9110 7.8", "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 8\r\n\r\n", "GET /"),
     ("6455 4.1", "POST / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 8\r\n\r\n", "POST / upgrade"),
     ("9110 7.8", "GET / HTTP/1.0\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 8\r\n\r\n", "GET / 1.0 close"),
+    ("6455 4.2.1", "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 8\r\nSec-WebSocket-Version: 13\r\n\r\n", "!websocket-version"),
+    ("6455 4.2.1", "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Version: 8\r\n\r\n", "!websocket-version"),
+    ("9110 7.8", "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: h2c, websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 8\r\n\r\n", "!websocket-version"),
+    ("9110 7.8", "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: h2c\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 8\r\n\r\n", "!websocket-version"),
+    ("9110 7.8", "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nUpgrade: h2c\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 8\r\n\r\n", "!websocket-version"),
+    ("9110 7.8", "GET / HTTP/1.1\r\nHost: h\r\nUpgrade:\r\nConnection: Upgrade\r\n\r\n", "GET /"),
+    ("9110 7.8", "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocketx\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 8\r\n\r\n", "GET / upgrade"),
     // Others.
     ("policy 9110 8.3", "PUT / HTTP/1.1\r\nHost: h\r\nContent-Type: a/b\r\ncontent-type: a/b\r\n\r\n", "!content-type-repeated"),
     ("9110 8.3", "GET / HTTP/1.1\r\nHost: h\r\nContent-Type: a/b, c/d\r\n\r\n", "GET /"),

@@ -15,6 +15,7 @@
 mod chunked;
 mod fields;
 mod framing;
+mod lenient;
 mod request_line;
 
 use corelane_parser::http1::Limits;
@@ -25,6 +26,9 @@ pub(crate) type Row = (&'static str, &'static str, &'static str);
 /// By what they are about: request lines, fields, framing, chunked bodies.
 pub(crate) const TABLES: [&[Row]; 4] =
     [request_line::ROWS, fields::ROWS, framing::ROWS, chunked::ROWS];
+
+/// What [`Limits::lenient`] waives, and what it does not.
+pub(crate) const LENIENT: &[Row] = lenient::ROWS;
 
 /// What the rows are judged by: small enough that they can exceed each of them.
 pub(crate) const LIMITS: Limits = Limits {

@@ -10,9 +10,11 @@ mod net;
 mod table;
 
 use corelane_eventloop::Faults;
+use corelane_parser::http1::Limits;
 
 use expect::Expected;
 use net::{Loopback, Net, Simulated};
+use table::{LENIENT, LIMITS, Row, TABLES};
 
 /// How the rows are cut.
 #[derive(Clone, Copy, PartialEq)]
@@ -24,8 +26,7 @@ enum Cut {
 /// Rows at once. Each takes two descriptors over loopback, of which there may be only 1,024.
 const BATCH: usize = 200;
 
-fn check(net: &mut impl Net, cut: Cut) {
-    let rows = table::TABLES.concat();
+fn check(net: &mut impl Net, rows: &[Row], cut: Cut) {
     for batch in rows.chunks(BATCH) {
         let clients: Vec<usize> = batch.iter().map(|_| net.connect()).collect();
         match cut {
@@ -69,13 +70,13 @@ fn check(net: &mut impl Net, cut: Cut) {
 
 #[test]
 fn simulated_whole() {
-    check(&mut Simulated::new(1, Faults::NONE), Cut::Whole);
+    check(&mut Simulated::new(1, Faults::NONE, LIMITS), &TABLES.concat(), Cut::Whole);
 }
 
 #[test]
 fn simulated_byte_by_byte() {
-    let mut net = Simulated::new(1, Faults::NONE);
-    check(&mut net, Cut::ByteByByte);
+    let mut net = Simulated::new(1, Faults::NONE, LIMITS);
+    check(&mut net, &TABLES.concat(), Cut::ByteByByte);
     let (receives, bytes) = net.received_by_server();
     assert!(receives >= bytes, "{receives} receives of {bytes} bytes: not one by one");
 }
@@ -84,19 +85,28 @@ fn simulated_byte_by_byte() {
 #[test]
 fn simulated_on_a_bad_network() {
     for seed in 0..4 {
-        check(&mut Simulated::new(seed, Faults::LOSSLESS), Cut::Whole);
+        let mut net = Simulated::new(seed, Faults::LOSSLESS, LIMITS);
+        check(&mut net, &TABLES.concat(), Cut::Whole);
+    }
+}
+
+#[test]
+fn lenient() {
+    let limits = Limits { lenient: true, ..LIMITS };
+    for cut in [Cut::Whole, Cut::ByteByByte] {
+        check(&mut Simulated::new(1, Faults::NONE, limits), LENIENT, cut);
     }
 }
 
 #[test]
 fn loopback_whole() {
-    check(&mut Loopback::new(), Cut::Whole);
+    check(&mut Loopback::new(), &TABLES.concat(), Cut::Whole);
 }
 
 #[test]
 fn loopback_byte_by_byte() {
     let mut net = Loopback::new();
-    check(&mut net, Cut::ByteByByte);
+    check(&mut net, &TABLES.concat(), Cut::ByteByByte);
     let (receives, bytes) = net.received_by_server();
     assert!(receives >= bytes, "{receives} receives of {bytes} bytes: not one by one");
 }

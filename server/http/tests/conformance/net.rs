@@ -10,7 +10,7 @@ use corelane_eventloop::{
 };
 use corelane_http::{Handler, Http, HttpConfig, HttpCounters, HttpMetrics, Replied, Reply};
 use corelane_metrics::Registry;
-use corelane_parser::http1::Head;
+use corelane_parser::http1::{Head, Limits};
 
 use crate::table::LIMITS;
 
@@ -34,12 +34,12 @@ impl Handler for Mirror {
     }
 }
 
-fn lane() -> Lane<Http<Mirror>> {
+fn lane(limits: Limits) -> Lane<Http<Mirror>> {
     let mut builder = Registry::builder();
     let metrics = HttpMetrics::declare(&mut builder);
     let registry = builder.build().unwrap();
     let counters = HttpCounters::new(metrics, Rc::new(registry.shard(0).unwrap()));
-    let config = HttpConfig { limits: LIMITS, ..HttpConfig::default() };
+    let config = HttpConfig { limits, ..HttpConfig::default() };
     let http = Http::new(Mirror, config, counters);
     Lane::new(http, LaneConfig::default(), Post::mesh(1, 16).remove(0))
 }
@@ -69,11 +69,11 @@ pub(crate) struct Simulated {
 }
 
 impl Simulated {
-    pub(crate) fn new(seed: u64, faults: Faults) -> Simulated {
+    pub(crate) fn new(seed: u64, faults: Faults, limits: Limits) -> Simulated {
         let world = World::new(seed, faults);
         let mut driver = world.driver();
         driver.listen(0, ListenOptions::default());
-        Simulated { world, driver, lane: lane(), clients: Vec::new() }
+        Simulated { world, driver, lane: lane(limits), clients: Vec::new() }
     }
 }
 
@@ -145,7 +145,7 @@ impl Loopback {
         let address = listener.local_addr().unwrap();
         let mut driver = Mio::new().unwrap();
         driver.listen(listener, 0, ListenOptions::default()).unwrap();
-        Loopback { driver, lane: lane(), address, clients: Vec::new() }
+        Loopback { driver, lane: lane(LIMITS), address, clients: Vec::new() }
     }
 }
 
