@@ -1,4 +1,5 @@
-//! Any bytes as a chunked body: the first byte says how they are cut, and cutting must change nothing.
+//! Any bytes as a body of any kind: the first bytes say how
+//! they are cut, and cutting must change nothing.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| checks::body(input));

@@ -1,4 +1,5 @@
-//! Any bytes as requests: the first byte says how they are cut, and cutting must change nothing.
+//! Any bytes as a head, compared with httparse and with a slow reference: the first bytes say how
+//! they are cut, and cutting must change nothing.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| checks::head(input));

@@ -90,8 +90,7 @@ impl Args {
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     let response = args.response()?;
-    let mut plan = args.listen.plan(true)?;
-    args.http.limit(&mut plan.lane);
+    let plan = args.listen.plan(true)?;
     let service = Service::prepare(&args.service)?;
     let config = args.http.config();
     let mut supervisor = Supervisor::new(plan);

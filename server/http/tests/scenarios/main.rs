@@ -4,10 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod answers;
-mod chance;
 mod cuts;
 mod deadlines;
-mod hostile;
-mod memory;
 mod rig;
 mod stopping;
