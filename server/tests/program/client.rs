@@ -43,7 +43,12 @@ impl Response {
 
     /// The response says that the connection ends.
     pub(crate) fn closes(&self) -> bool {
-        self.field("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
+        self.head.lines().any(|line| {
+            let (field, value) = line.split_once(':').unwrap_or_default();
+            let options = || value.split(',').map(str::trim);
+            field.eq_ignore_ascii_case("connection")
+                && options().any(|option| option.eq_ignore_ascii_case("close"))
+        })
     }
 }
 

@@ -15,6 +15,7 @@ mod descriptors;
 mod drain;
 mod listen;
 mod process;
+mod refusals;
 mod requests;
 mod responses;
 mod statsd;
