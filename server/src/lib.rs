@@ -6,3 +6,5 @@ pub mod apps;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod supervisor;
+#[cfg(feature = "cli")]
+mod torture;

@@ -8,6 +8,7 @@ mod http;
 mod limits;
 mod listen;
 mod run;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -27,7 +28,9 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Answer every request with one fixed response.
-    Fixed(fixed::Args),
+    Fixed(Box<fixed::Args>),
+    /// Attack an HTTP/1.1 server and say which rules it breaks.
+    Torture(torture::Args),
 }
 
 /// Why a command ended without success.
@@ -57,7 +60,8 @@ pub fn main() -> ExitCode {
     };
     log_to_stderr();
     let ended = match cli.command {
-        Command::Fixed(args) => fixed::run(args),
+        Command::Fixed(args) => fixed::run(*args),
+        Command::Torture(args) => torture::run(args),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

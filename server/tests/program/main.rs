@@ -20,3 +20,4 @@ mod requests;
 mod responses;
 mod statsd;
 mod timeouts;
+mod torture;
