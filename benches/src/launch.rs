@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -24,16 +24,35 @@ const GRACE: Duration = Duration::from_secs(3);
 #[derive(Debug, clap::Args)]
 pub struct Launch {
     #[arg(long)]
-    core: usize,
+    pub(crate) core: usize,
     /// Leave three quarters of the core to a neighbour that wants it
     #[arg(long)]
-    yielding: bool,
-    program: PathBuf,
+    pub(crate) yielding: bool,
+    /// Descriptors that it may have [default: as many as permitted]
+    #[arg(long)]
+    pub(crate) descriptors: Option<u64>,
+    pub(crate) program: PathBuf,
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    arguments: Vec<String>,
+    pub(crate) arguments: Vec<String>,
 }
 
 impl Launch {
+    /// Of `program`, on `core` and without further terms.
+    pub(crate) fn new(core: usize, program: PathBuf) -> Self {
+        Self { core, yielding: false, descriptors: None, program, arguments: Vec::new() }
+    }
+
+    /// The command that does it, to which arguments of the program can be added: the `launch`
+    /// subcommand of the program that calls this.
+    pub(crate) fn command(&self) -> anyhow::Result<Command> {
+        let mut command = Command::new(std::env::current_exe().context("own path")?);
+        command.args(["launch", "--core", &self.core.to_string()]);
+        command.args(self.yielding.then_some("--yielding"));
+        command.args(self.descriptors.map(|most| format!("--descriptors={most}")));
+        command.arg("--").arg(&self.program).args(&self.arguments).stdin(Stdio::null());
+        Ok(command)
+    }
+
     /// Replaces this process. Returns only on failure.
     ///
     /// # Errors
@@ -44,12 +63,27 @@ impl Launch {
         setsid().context("setsid")?;
         prioritise(self.yielding);
         corelane_load::pin(self.core)?;
-        let limit = getrlimit(Resource::Nofile);
-        let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-        setrlimit(Resource::Nofile, raised).context("setrlimit")?;
+        match self.descriptors {
+            None => _ = raise_descriptors()?,
+            Some(most) => {
+                let limit = Rlimit { current: Some(most), maximum: Some(most) };
+                setrlimit(Resource::Nofile, limit).context("setrlimit")?;
+            }
+        }
         let error = Command::new(&self.program).args(&self.arguments).exec();
         Err(error).with_context(|| format!("cannot start {}", self.program.display()))
     }
+}
+
+/// Raises the limit of descriptors of this process as far as permitted, and says how far that is.
+///
+/// # Errors
+/// When the system refuses.
+pub fn raise_descriptors() -> anyhow::Result<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    setrlimit(Resource::Nofile, raised).context("setrlimit")?;
+    Ok(limit.maximum.unwrap_or(u64::MAX))
 }
 
 /// Raises the priority as far as permitted (the record says how far that was). Five steps of
@@ -68,12 +102,8 @@ fn prioritise(yielding: bool) {
 ///
 /// # Errors
 /// When that program's own path is unknown.
-pub fn command(core: usize, program: &Path, yielding: bool) -> anyhow::Result<Command> {
-    let mut command = Command::new(std::env::current_exe().context("own path")?);
-    command.args(["launch", "--core", &core.to_string()]);
-    command.args(yielding.then_some("--yielding")).arg("--").arg(program);
-    command.stdin(Stdio::null());
-    Ok(command)
+pub fn command(core: usize, program: &Path) -> anyhow::Result<Command> {
+    Launch::new(core, program.to_owned()).command()
 }
 
 /// A started program, ended when this is dropped.
@@ -110,21 +140,49 @@ impl Drop for Guard {
     }
 }
 
-/// Both cores must be there, and different.
-///
-/// # Errors
-/// When they are not.
-pub fn check_cores(server: usize, load: usize) -> anyhow::Result<()> {
-    if server == load {
-        bail!("server and load need a core each: choose other --server-core and --load-core");
+/// The cores of a run.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Cores {
+    /// The core that servers are bound to
+    #[arg(long, default_value_t = 0)]
+    pub server_core: usize,
+    /// The core that clients are bound to
+    #[arg(long, default_value_t = 1)]
+    pub load_core: usize,
+}
+
+impl Cores {
+    /// Both must be there, and different.
+    ///
+    /// # Errors
+    /// When they are not.
+    pub fn check(self) -> anyhow::Result<()> {
+        if self.server_core == self.load_core {
+            bail!(
+                "servers and clients need a core each: choose other --server-core and --load-core"
+            );
+        }
+        let allowed = rustix::thread::sched_getaffinity(None).context("sched_getaffinity")?;
+        for core in [self.server_core, self.load_core] {
+            if core >= rustix::thread::CpuSet::MAX_CPU || !allowed.is_set(core) {
+                bail!(
+                    "core {core} is not there for this process: choose another, or run on two cores"
+                );
+            }
+        }
+        Ok(())
     }
-    let allowed = rustix::thread::sched_getaffinity(None).context("sched_getaffinity")?;
-    for core in [server, load] {
-        if core >= rustix::thread::CpuSet::MAX_CPU || !allowed.is_set(core) {
-            bail!("core {core} is not there for this process: choose another, or run on two cores");
+}
+
+/// What a program named `name` exits with, after it has said why.
+pub fn exit_code(name: &str, result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{name}: {error:#}");
+            ExitCode::FAILURE
         }
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -133,8 +191,8 @@ mod tests {
 
     #[test]
     fn one_core_for_both_is_refused() {
-        assert!(check_cores(0, 0).is_err());
-        assert!(check_cores(0, 1_000_000).is_err());
+        assert!(Cores { server_core: 0, load_core: 0 }.check().is_err());
+        assert!(Cores { server_core: 0, load_core: 1_000_000 }.check().is_err());
     }
 
     #[test]

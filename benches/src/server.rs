@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use clap::ValueEnum;
 
 use crate::build::Binaries;
-use crate::launch::{self, Guard};
+use crate::launch::{Guard, Launch};
 use crate::scratch::Scratch;
 
 /// The body that every server answers with, unless told otherwise.
@@ -34,6 +34,8 @@ pub struct Setup {
     /// Limits as the server is shipped, and a handler that reads bodies at `/body`. Otherwise no
     /// connection meets a limit of time or count during a run.
     pub as_shipped: bool,
+    /// Descriptors that it may have; otherwise as many as permitted.
+    pub descriptors: Option<u64>,
     /// Fields of every request beside `Host`. The floors read as many bytes as such a request has.
     pub fields: Vec<(String, String)>,
     /// What it answers with. The rivals and the floors answer with [`BODY`] whatever this says.
@@ -44,7 +46,14 @@ impl Setup {
     /// To answer with [`BODY`] on one core, free of limits.
     pub fn new(core: usize) -> Self {
         let body = BODY.as_bytes().to_vec();
-        Self { core, yielding: false, as_shipped: false, fields: Vec::new(), body }
+        Self {
+            core,
+            yielding: false,
+            as_shipped: false,
+            descriptors: None,
+            fields: Vec::new(),
+            body,
+        }
     }
 
     /// The request that `fields` belong to, to `authority`.
@@ -115,7 +124,7 @@ impl Server {
             }
             Self::Corelane => {
                 let body = scratch.write(&format!("body-{port}.txt"), &setup.body)?;
-                words(&[
+                let mut arguments: Vec<_> = words(&[
                     "fixed",
                     "--port",
                     &port_text,
@@ -125,9 +134,12 @@ impl Server {
                     "1",
                     "--body-file",
                     &path_text(&body),
-                    "--max-connections",
-                    CONNECTION_COUNT_MAX,
-                ])
+                ]);
+                // It keeps to its descriptors by itself, and refuses to promise more.
+                if setup.descriptors.is_none() {
+                    arguments.extend(words(&["--max-connections", CONNECTION_COUNT_MAX]));
+                }
+                arguments
             }
             Self::Fused | Self::Hyper | Self::Actix | Self::May => words(&["--port", &port_text]),
             Self::Nginx => {
@@ -150,6 +162,24 @@ impl fmt::Display for Server {
         let value = self.to_possible_value();
         out.write_str(value.as_ref().map_or("", |value| value.get_name()))
     }
+}
+
+/// Those of `wanted` that can be started here; says which cannot, and why.
+///
+/// # Errors
+/// When there is none.
+pub fn present(wanted: &[Server], binaries: &Binaries) -> anyhow::Result<Vec<Server>> {
+    let mut servers = Vec::new();
+    for &server in wanted {
+        match server.program(binaries) {
+            Ok(_) => servers.push(server),
+            Err(reason) => println!("left out: {reason}"),
+        }
+    }
+    if servers.is_empty() {
+        bail!("none of the servers asked for is there");
+    }
+    Ok(servers)
 }
 
 /// A server that accepts connections; ended when this is dropped.
@@ -175,7 +205,13 @@ impl Running {
         let address = free_address()?;
         let log_path = scratch.path().join(format!("{server}-{}.log", address.port()));
         let log = File::create(&log_path).context("cannot create a log")?;
-        let child = launch::command(setup.core, &program, setup.yielding)?
+        let launch = Launch {
+            yielding: setup.yielding,
+            descriptors: setup.descriptors,
+            ..Launch::new(setup.core, program)
+        };
+        let child = launch
+            .command()?
             .args(server.arguments(setup, address.port(), scratch)?)
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -241,7 +277,12 @@ fn nginx_configuration(setup: &Setup, port: u16, scratch: &Scratch) -> anyhow::R
         format!("location / {{ return 200 \"{text}\"; }}")
     } else {
         let file = scratch.write(&format!("body-{port}.txt"), &setup.body)?;
-        format!("location = / {{ alias {}; }}", path_text(&file))
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        format!("location = / {{ root {directory}; try_files /{name} =404; }}")
+    };
+    let descriptors = match setup.descriptors {
+        None => "worker_rlimit_nofile 65536;",
+        Some(_) => "",
     };
     let reader = match setup.as_shipped {
         true => format!("location /body {{ proxy_pass http://127.0.0.1:{port}/; }}"),
@@ -252,7 +293,7 @@ fn nginx_configuration(setup: &Setup, port: u16, scratch: &Scratch) -> anyhow::R
 worker_processes 1;
 pid {directory}/nginx-{port}.pid;
 error_log /dev/null crit;
-worker_rlimit_nofile 65536;
+{descriptors}
 events {{ worker_connections {CONNECTION_COUNT_MAX}; }}
 http {{
     access_log off;

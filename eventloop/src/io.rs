@@ -97,6 +97,12 @@ impl<'a, M> Io<'a, M> {
         self.out.exceeds(self.services.limits.high)
     }
 
+    /// True from the high watermark until the low one: so long the lane does not read the connection,
+    /// and nothing that was expected from the peer can be late.
+    pub fn is_held(&self) -> bool {
+        self.state.full
+    }
+
     /// Sets this connection's one deadline, which brings [`Event::Timer`](crate::Event::Timer); it
     /// fires at most a millisecond and one turn late, never early. Moving it later costs about a
     /// nanosecond.

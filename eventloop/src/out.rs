@@ -25,7 +25,7 @@ pub const COPY_LIMIT: usize = 1024;
 /// The tail page starts with this capacity…
 const PAGE_FIRST: usize = 1024;
 /// …and grows in place up to this one; after that, further pages are chained.
-const PAGE_MAX: usize = 16 * 1024;
+const PAGE_MAX: usize = 8 * 1024;
 
 /// How many memory pieces one send gathers.
 pub(crate) const GATHER: usize = 32;
@@ -369,7 +369,7 @@ impl Out<'_> {
     }
 
     /// At least `n` writable bytes at the end of the output, to be followed by [`Out::commit`];
-    /// empty if the budget refused. `n` beyond 16 KiB is cut to 16 KiB.
+    /// empty if the budget refused. `n` beyond 8 KiB is cut to 8 KiB.
     pub fn room(&mut self, n: usize) -> &mut [u8] {
         let n = n.clamp(1, PAGE_MAX);
         if self.queue.broken.is_some() || !self.make_room(n) {

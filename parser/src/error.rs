@@ -71,6 +71,8 @@ refusals! {
     VersionUnsupported, 505, "version-unsupported", "the major version is not 1 (RFC 9110 §15.6.6)";
     /// A field name with a byte that is no token byte, white space around it, or a folded line.
     FieldName, 400, "field-name", "a field name is not a token followed by a colon (RFC 9112 §5)";
+    /// `Content_Length` or `Transfer_Encoding`: harmless to us, and framing to some gateways.
+    FieldNameAmbiguous, 400, "field-name-ambiguous", "a field name that others take for one of framing (policy)";
     /// A control byte in a field value.
     FieldValue, 400, "field-value", "a control byte in a field value (RFC 9110 §5.5)";
     /// A field line is longer than the limit.

@@ -18,7 +18,7 @@
 use std::error::Error;
 use std::net::SocketAddr;
 
-use corelane::supervisor::{Plan, Stopper, Supervisor};
+use corelane::supervisor::{Plan, Server, StartError, Stopper, Supervisor};
 use corelane_eventloop::Nanos;
 use corelane_http::{Handler, Http, HttpConfig, HttpCounters, HttpMetrics, Replied, Reply};
 use corelane_parser::http1::{Head, Method};
@@ -100,15 +100,22 @@ fn cookies(head: &Head<'_>) -> Vec<u8> {
     lines
 }
 
+/// Starts it, by this plan.
+pub fn serve(plan: Plan) -> Result<Server, StartError> {
+    let mut supervisor = Supervisor::new(plan);
+    let metrics = HttpMetrics::declare(supervisor.metrics());
+    // Suites wait 5 s to see whether the rest of a body is waited for. So does the default, and then
+    // it answers: too close a race.
+    let config = HttpConfig { body_grace: Nanos::from_secs(10), ..HttpConfig::default() };
+    supervisor.start(move |_lane, shard| {
+        Http::new(ProbeTarget, config.clone(), HttpCounters::new(metrics.clone(), shard))
+    })
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8080".to_owned());
     let address: SocketAddr = address.parse().map_err(|error| format!("{address}: {error}"))?;
-
-    let mut supervisor = Supervisor::new(Plan::new([address.into()]));
-    let metrics = HttpMetrics::declare(supervisor.metrics());
-    let server = supervisor.start(move |_lane, shard| {
-        Http::new(ProbeTarget, HttpConfig::default(), HttpCounters::new(metrics.clone(), shard))
-    })?;
+    let server = serve(Plan::new([address.into()]))?;
     stop_on_signal(server.stopper())?;
     for address in server.addresses() {
         println!("listening on {address}");

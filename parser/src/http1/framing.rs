@@ -126,6 +126,11 @@ impl<'h> Seen<'h> {
                 self.coding = transfer_encoding(self.coding, value)?;
                 Ok(())
             }
+            // Policy: a gateway behind us may map `_` and `-` to one variable (RFC 3875 §4.1.18).
+            14 if name.eq_ignore_ascii_case(b"content_length") => Err(Refusal::FieldNameAmbiguous),
+            17 if name.eq_ignore_ascii_case(b"transfer_encoding") => {
+                Err(Refusal::FieldNameAmbiguous)
+            }
             21 if is(name, b"sec-websocket-version") => {
                 self.other_websocket_version |= self.websocket_version || value != b"13";
                 self.websocket_version = true;

@@ -188,8 +188,13 @@ fn verdict(window: &[u8], begin: usize, found: Refusal, limits: &Limits) -> Refu
     let Err(Fault { refusal, at }) = HeadScan::default().advance(window, begin, limits) else {
         return found;
     };
-    match tokenize(&window[begin..at.max(begin)], &mut Slots::new(), limits) {
+    let sound = &window[begin..at.max(begin)];
+    match tokenize(sound, &mut Slots::new(), limits) {
         Err(earlier) => earlier,
+        // 414 is about a target. Where no space has come yet there is none, nor a method.
+        Ok(_) if refusal == Refusal::RequestLineTooLong && !sound.contains(&b' ') => {
+            Refusal::Method
+        }
         Ok(_) => refusal,
     }
 }

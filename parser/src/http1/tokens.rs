@@ -101,10 +101,12 @@ fn later_minor<'h, 'b: 'h>(
             [b'\n', ..] => return Err(Refusal::BareLineFeed),
             _ => return Err(Refusal::Version),
         },
-        // From as many bytes as are sure to be there whichever way the head was cut.
-        [b'H', b'T', b'T', b'P', b'/', b'0' | b'2'..=b'9', ..] => {
-            return Err(Refusal::VersionUnsupported);
-        }
+        // A version it must be before it can be one that is not supported: the rest is waited for.
+        [b'H', b'T', b'T', b'P', b'/', b'0' | b'2'..=b'9', behind @ ..] => match behind {
+            [] | [b'.'] => return Ok(None),
+            [b'.', b'0'..=b'9', ..] => return Err(Refusal::VersionUnsupported),
+            _ => return Err(Refusal::Version),
+        },
         _ => return Err(Refusal::Version),
     };
     let fields = &mut slots.write([EMPTY_HEADER; FIELDS_MAX])[..fields_max];
@@ -208,13 +210,15 @@ mod tests {
         for (line, expect) in [
             ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "version-unsupported"),
             ("GET / HTTP/2.0\r\n\r\n", "version-unsupported"),
-            ("GET / HTTP/2\r\n\r\n", "version-unsupported"),
             ("GET / HTTP/0.9\r\n\r\n", "version-unsupported"),
             ("GET / HTTP/9.1\r\n\r\n", "version-unsupported"),
             ("GET / HTTP/1.x\r\n\r\n", "version"),
             ("GET / HTTP/1.1x\r\n\r\n", "version"),
             ("GET / HTTP/1.10\r\n\r\n", "version"),
             ("GET / HTTP/12\r\n\r\n", "version"),
+            ("GET / HTTP/2\r\n\r\n", "version"),
+            ("GET / HTTP/2.\r\n\r\n", "version"),
+            ("GET / HTTP/01.01\r\n\r\n", "version"),
             ("GET / HTTP/x.1\r\n\r\n", "version"),
             ("GET / http/1.1\r\n\r\n", "version"),
             ("GET / \r\n\r\n", "version"),

@@ -74,6 +74,9 @@ fn limits_hold_to_the_byte() {
     let method = |bytes: usize| format!("{} / HTTP/1.1\r\nHost: h\r\n\r\n", "M".repeat(bytes));
     run(&method(32), |events| events.ends_with("M /"));
     run(&method(33), |events| events == "!method-too-long");
+    // A line that is all one word has no target that could be too long.
+    run(&method(99), |events| events == "!request-line-too-long");
+    run(&method(100), |events| events == "!method");
 }
 
 #[test]

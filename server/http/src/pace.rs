@@ -28,6 +28,11 @@ impl Pace {
         self.spent_at = Nanos(self.spent_at.0.saturating_add(earned)).min(most);
         Some(self.spent_at)
     }
+
+    /// Forgives what was spent while the connection was not read: at least the grace is left.
+    pub(crate) fn forgive(&mut self, now: Nanos, config: &HttpConfig) {
+        self.spent_at = self.spent_at.max(now + config.body_grace);
+    }
 }
 
 #[cfg(test)]
@@ -59,6 +64,17 @@ mod tests {
             second += 1;
         }
         assert_eq!(second, 6, "5 s of grace, and 5 bytes worth 10 ms each");
+    }
+
+    #[test]
+    fn what_is_forgiven_is_the_grace_and_no_more() {
+        let config = config();
+        let mut pace = Pace::begin(Nanos::ZERO, 0, &config);
+        pace.forgive(Nanos::from_secs(100), &config);
+        assert_eq!(pace.earn(Nanos::from_secs(100), 100, &config), Some(Nanos::from_secs(106)));
+        pace.earn(Nanos::from_secs(100), 10_000, &config);
+        pace.forgive(Nanos::from_secs(101), &config);
+        assert_eq!(pace.earn(Nanos::from_secs(101), 10_000, &config), Some(Nanos::from_secs(130)));
     }
 
     #[test]

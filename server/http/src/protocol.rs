@@ -166,10 +166,7 @@ impl<H: Handler> Http<H> {
                 }
                 BodyStep::NeedMore { .. } => {
                     if let Some(pending) = &mut conn.request {
-                        match pending.pace.earn(io.now(), io.received(), &self.config) {
-                            Some(spent_at) => io.deadline(spent_at),
-                            None => io.no_deadline(),
-                        }
+                        self.expect_body(pending, io);
                     }
                     return Ok(Pass::Partial);
                 }
@@ -250,26 +247,38 @@ impl<H: Handler> Http<H> {
         Flow::Linger
     }
 
+    /// Begins anew what the client has time for: it was not read until now.
+    fn excuse<M>(&self, conn: &mut Conn<H::Request>, io: &mut Io<'_, M>) {
+        let now = io.now();
+        if let Some(pending) = &mut conn.request {
+            pending.pace.forgive(now, &self.config);
+            return self.expect_body(pending, io);
+        }
+        io.deadline(match conn.is_idle() {
+            true => self.idle_until(conn, now),
+            false => now + self.config.head_time,
+        });
+    }
+
+    /// Sets the deadline of a body.
+    fn expect_body<M>(&self, pending: &mut Pending<H::Request>, io: &mut Io<'_, M>) {
+        match pending.pace.earn(io.now(), io.received(), &self.config) {
+            Some(spent_at) => io.deadline(spent_at),
+            None => io.no_deadline(),
+        }
+    }
+
     /// The deadline passed: idle connections end quietly, others are told.
     fn expired<M>(&mut self, conn: &mut Conn<H::Request>, io: &mut Io<'_, M>) -> Flow {
-        let phase = conn.machine.phase();
-        if io.is_full() {
-            // The lane does not read as long as output waits, and judges how the peer takes that; a
-            // request cannot be late meanwhile.
-            let more = if phase == Phase::Body {
-                self.config.body_grace
-            } else if conn.is_idle() {
-                self.config.idle_time
-            } else {
-                self.config.head_time
-            };
-            io.deadline(io.now() + more);
+        if io.is_held() {
+            // How the client takes what waits for it is for the lane to judge.
+            self.excuse(conn, io);
             return Flow::Read;
         }
         if conn.is_idle() {
             return Flow::Finish;
         }
-        let refusal = match phase {
+        let refusal = match conn.machine.phase() {
             Phase::Head => Refusal::HeadTimeout,
             Phase::Body => Refusal::BodyTimeout,
         };
@@ -277,6 +286,18 @@ impl<H: Handler> Http<H> {
         self.counters.refused(refusal);
         let head_only = is_head(conn, io.input());
         self.refuse(conn, refusal.into(), head_only, io)
+    }
+
+    /// Memory is short, and this connection holds much of it.
+    #[cold]
+    fn shed<M>(&mut self, conn: &mut Conn<H::Request>, io: &mut Io<'_, M>) -> Flow {
+        if conn.is_idle() && io.input().is_empty() {
+            // What it holds are answers on their way.
+            return Flow::Finish;
+        }
+        self.date.refresh(io.wall().as_secs());
+        let head_only = is_head(conn, io.input());
+        self.refuse(conn, refuse::SHED, head_only, io)
     }
 
     fn sent(&mut self, conn: &mut Conn<H::Request>, now: Nanos) {
@@ -326,11 +347,15 @@ impl<H: Handler> Protocol for Http<H> {
                 }
                 Flow::Read
             }
-            Event::Opened | Event::Drained | Event::Mail(()) => Flow::Read,
+            Event::Drained => {
+                self.excuse(conn, io);
+                Flow::Read
+            }
+            Event::Opened | Event::Mail(()) => Flow::Read,
             // What was sent before the end has been answered; what is incomplete never will be.
             Event::Eof => Flow::Finish,
             Event::Timer => self.expired(conn, io),
-            Event::Shed => Flow::Abort,
+            Event::Shed => self.shed(conn, io),
             Event::Stopping if conn.is_idle() && io.input().is_empty() => Flow::Finish,
             Event::Stopping => Flow::Read,
         }

@@ -33,6 +33,10 @@ pub(crate) const CONNECT: Answer = Answer {
 pub(crate) const TRACE: Answer =
     Answer { status: 501, rule: "trace", message: "TRACE is not implemented (RFC 9110 §9.3.8)" };
 
+/// Memory is short, and this connection holds the most of it.
+pub(crate) const SHED: Answer =
+    Answer { status: 503, rule: "memory", message: "the server is short of memory; try again" };
+
 /// Writes an answer that closes the connection.
 #[cold]
 pub(crate) fn write(answer: Answer, head_only: bool, date: &HttpDate, out: &mut Out<'_>) {

@@ -24,8 +24,8 @@ pub struct Replied {
     pub(crate) malformed: bool,
 }
 
-/// Room for the fields of a head that is written piece by piece.
-const HEAD_ROOM: usize = 8 * 1024;
+/// Room for what a head has besides the handler's fields: status line, Date, framing, connection.
+const HEAD_ROOM: usize = 256;
 
 impl<'a> Reply<'a> {
     /// Answers with a response rendered in advance: one copy. Its date is the caller's to keep
@@ -77,7 +77,10 @@ impl<'a> Reply<'a> {
         if status < 200 {
             return Err(EncodeError::Status);
         }
-        let room = self.out.room(HEAD_ROOM);
+        // No more than is needed: pages that are left half empty are memory that a client who does
+        // not read can take.
+        let lines = fields.iter().map(|(name, value)| name.len() + value.len() + 4);
+        let room = self.out.room(HEAD_ROOM + lines.sum::<usize>());
         if room.is_empty() {
             // The budget refused: the lane closes the connection after this step.
             return Ok(());

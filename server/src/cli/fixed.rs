@@ -90,7 +90,8 @@ impl Args {
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     let response = args.response()?;
-    let plan = args.listen.plan(true)?;
+    let mut plan = args.listen.plan(true)?;
+    args.http.limit(&mut plan.lane);
     let service = Service::prepare(&args.service)?;
     let config = args.http.config();
     let mut supervisor = Supervisor::new(plan);

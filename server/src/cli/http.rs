@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use corelane_eventloop::Nanos;
+use corelane_eventloop::{LaneConfig, Nanos};
 use corelane_http::HttpConfig;
 use corelane_parser::http1::Limits;
 use corelane_parser::http1::limits::FIELDS_MAX;
@@ -20,15 +20,15 @@ pub(super) struct HttpArgs {
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration::timeout)]
     idle_timeout: Duration,
 
-    /// Least rate of request bodies, in bytes per second; 0 for none
+    /// Least rate of request bodies, and of answers being read, in bytes per second; 0 for none
     #[arg(long, value_name = "BYTES", default_value = "240", value_parser = limits::bytes)]
     min_rate: usize,
 
-    /// How long a body may take to reach that rate
+    /// How long a body or a reader may take to reach that rate
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration::timeout)]
     rate_grace: Duration,
 
-    /// How long a body may pause after it was fast
+    /// How long a body or a reader may pause after it was fast
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::timeout)]
     max_stall: Duration,
 
@@ -52,16 +52,21 @@ pub(super) struct HttpArgs {
     /// Largest request body
     #[arg(long, value_name = "BYTES", default_value = "1M", value_parser = limits::bytes)]
     max_body: usize,
+
+    /// Let pass what is refused by policy and cannot change where a request ends: UTF-8 and encoded
+    /// control bytes in the target, an empty Host, a Content-Type said twice, unknown expectations
+    #[arg(long)]
+    lenient: bool,
 }
 
-/// The most that a connection may hold of input bounds the head.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// The largest head that can be asked for: each connection may hold so much until it is whole.
+const HEAD_BYTES_MAX: usize = 256 * 1024;
 
 /// Reads the largest size of a head.
 fn head_bytes(text: &str) -> Result<usize, String> {
     match limits::bytes(text)? {
         fits @ 256..=HEAD_BYTES_MAX => Ok(fits),
-        _ => Err("expected 256 to 64K: a head is held in memory until it is whole".to_owned()),
+        _ => Err("expected 256 to 256K: a head is held in memory until it is whole".to_owned()),
     }
 }
 
@@ -69,9 +74,17 @@ impl HttpArgs {
     /// The limits in one line, for the announcement.
     pub(super) fn summary(&self) -> String {
         format!(
-            "head {:?} and {} bytes, body {} bytes/s and {} bytes, idle {:?}",
-            self.head_timeout, self.max_head, self.min_rate, self.max_body, self.idle_timeout,
+            "head {:?} and {} bytes, body {} bytes, rate {} bytes/s, idle {:?}",
+            self.head_timeout, self.max_head, self.max_body, self.min_rate, self.idle_timeout,
         )
+    }
+
+    /// Sets what the lane does of it.
+    pub(super) fn limit(&self, lane: &mut LaneConfig) {
+        lane.read_rate = self.min_rate as u64;
+        lane.read_grace = Nanos::from(self.rate_grace);
+        lane.read_credit = Nanos::from(self.max_stall);
+        lane.input = lane.input.max(self.max_head);
     }
 
     pub(super) fn config(&self) -> HttpConfig {
@@ -82,6 +95,7 @@ impl HttpArgs {
                 field_line_bytes: Limits::DEFAULT.field_line_bytes.min(self.max_head),
                 fields: self.max_fields as usize,
                 body_bytes: self.max_body as u64,
+                lenient: self.lenient,
                 ..Limits::DEFAULT
             },
             head_time: Nanos::from(self.head_timeout),

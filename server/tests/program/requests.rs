@@ -272,3 +272,16 @@ fn a_body_beyond_the_limit_is_413_even_if_the_client_keeps_sending() {
     drop(client);
     program.stop();
 }
+
+#[test]
+fn policies_are_waived_on_request_and_framing_never() {
+    let policy = "GET /a%00 HTTP/1.1\r\nHost: test\r\n\r\n";
+    let framing =
+        "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx";
+    for (flags, expect) in [(&[][..], [400, 400]), (&["--lenient"][..], [200, 400])] {
+        let program = Program::fixed(flags);
+        let statuses = [policy, framing].map(|request| program.connect().ask(request).status);
+        assert_eq!(statuses, expect, "{flags:?}");
+        program.stop();
+    }
+}

@@ -11,7 +11,7 @@ use corelane_benches::launch::{self, Guard};
 /// its share of the core in one piece and finds several requests waiting, as under full load.
 pub(crate) fn ballast(core: usize) -> anyhow::Result<Guard> {
     let program = std::env::current_exe().context("own path")?;
-    let mut command = launch::command(core, &program, false)?;
+    let mut command = launch::command(core, &program)?;
     Ok(Guard(command.arg("spin").spawn().context("cannot start the ballast")?))
 }
 

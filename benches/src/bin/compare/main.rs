@@ -15,14 +15,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::bail;
 use clap::{Parser, Subcommand};
 
 use corelane_benches::build::Binaries;
 use corelane_benches::environment::Environment;
-use corelane_benches::launch::{self, Launch};
+use corelane_benches::launch::{self, Cores, Launch};
 use corelane_benches::scratch::Scratch;
-use corelane_benches::server::{Running, Server};
+use corelane_benches::server::{self, Running, Server};
 
 use crate::measure::{Sample, measure_idle, measure_load};
 use crate::record::Record;
@@ -51,12 +50,8 @@ struct Arguments {
     /// Idle connections to hold for the memory figure
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(100..=100_000))]
     idle_connections: u32,
-    /// The core that servers are bound to
-    #[arg(long, default_value_t = 0)]
-    server_core: usize,
-    /// The core that the load generator is bound to
-    #[arg(long, default_value_t = 1)]
-    load_core: usize,
+    #[command(flatten)]
+    cores: Cores,
     /// Where the record goes: FILE.md and FILE.json [default: benches/records/DATE-compare]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -84,22 +79,16 @@ fn main() -> ExitCode {
         Some(Command::Spin) => ballast::spin(),
         None => compare(&arguments),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("compare: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    launch::exit_code("compare", result)
 }
 
 fn compare(arguments: &Arguments) -> anyhow::Result<()> {
-    launch::check_cores(arguments.server_core, arguments.load_core)?;
+    arguments.cores.check()?;
     let binaries = Binaries::locate()?;
     if !arguments.no_build {
         build(&binaries)?;
     }
-    let servers = present(arguments, &binaries)?;
+    let servers = server::present(&chosen(&arguments.server), &binaries)?;
     let workloads = chosen(&arguments.workload);
     let mut environment = Environment::read(&binaries);
     let plan = Plan::new(arguments);
@@ -155,8 +144,8 @@ impl Plan {
             rounds: arguments.rounds.unwrap_or(rounds),
             seconds: arguments.seconds.unwrap_or(seconds),
             idle_connections: arguments.idle_connections,
-            server_core: arguments.server_core,
-            load_core: arguments.load_core,
+            server_core: arguments.cores.server_core,
+            load_core: arguments.cores.load_core,
         }
     }
 
@@ -234,21 +223,6 @@ fn note(table: &mut Table, round: usize, server: Server, sample: anyhow::Result<
         Ok(sample) => table.add(round, server, sample),
         Err(error) => table.fail(round, server, &format!("{error:#}")),
     }
-}
-
-/// The servers asked for that can be started here; says which cannot, and why.
-fn present(arguments: &Arguments, binaries: &Binaries) -> anyhow::Result<Vec<Server>> {
-    let mut servers = Vec::new();
-    for server in chosen(&arguments.server) {
-        match server.program(binaries) {
-            Ok(_) => servers.push(server),
-            Err(reason) => println!("left out: {reason}"),
-        }
-    }
-    if servers.is_empty() {
-        bail!("none of the servers asked for is there");
-    }
-    Ok(servers)
 }
 
 /// What was asked for; everything if nothing was.

@@ -45,7 +45,7 @@ pub(crate) fn measure_load(
     core: usize,
     binaries: &Binaries,
 ) -> anyhow::Result<Sample> {
-    let child = launch::command(core, &binaries.own("corelane-load")?, false)?
+    let child = launch::command(core, &binaries.own("corelane-load")?)?
         .arg(running.address().to_string())
         .args(["--json", "--warm-up", WARM_UP, "--expect-status", "200", "--expect-body", BODY])
         .args(["--duration", &duration.as_secs_f64().to_string()])
@@ -89,7 +89,7 @@ pub(crate) fn measure_idle(
     let program = binaries.own("corelane-load")?;
     let address = running.address().to_string();
     // What a first connection sets up for all is no cost of the others.
-    let first = launch::command(core, &program, false)?
+    let first = launch::command(core, &program)?
         .args([&address, "--connections", "1", "--requests", "100"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -97,7 +97,7 @@ pub(crate) fn measure_idle(
     Guard(first).wait(SLACK)?;
     thread::sleep(SETTLE);
     let before = corelane_load::process::resident_bytes(running.process()).context("memory")?;
-    let child = launch::command(core, &program, false)?
+    let child = launch::command(core, &program)?
         .args([&address, "--idle", "--expect-body", BODY, "--connections", &count.to_string()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -2,28 +2,8 @@
 
 use corelane_eventloop::{End, Faults, Nanos};
 
+use crate::chance::Chance;
 use crate::rig::Rig;
-
-/// splitmix64: the test's own chance, apart from the network's.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
-
-    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
-        from[self.below(from.len() as u64) as usize]
-    }
-
-    fn bytes(&mut self, len: u64) -> Vec<u8> {
-        (0..len).map(|_| self.below(256) as u8).collect()
-    }
-}
 
 /// A random conversation: requests, how many of them a handler answers, and perhaps a broken end.
 fn conversation(chance: &mut Chance) -> (Vec<u8>, u64) {

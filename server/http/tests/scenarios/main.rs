@@ -4,7 +4,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod answers;
+mod chance;
 mod cuts;
 mod deadlines;
+mod hostile;
+mod memory;
 mod rig;
 mod stopping;

@@ -6,6 +6,7 @@ use corelane_eventloop::{
     ClientId, Driver, End, Faults, Lane, LaneConfig, Nanos, Post, Sim, World,
 };
 use corelane_http::{Handler, Http, HttpConfig, HttpCounters, HttpMetrics, Replied, Reply};
+use corelane_mempool::{Budget, Pool, PoolConfig};
 use corelane_metrics::Registry;
 use corelane_parser::http1::Head;
 
@@ -75,6 +76,14 @@ impl Rig {
 
     pub(crate) fn calm(config: HttpConfig) -> Rig {
         Rig::with(config, 1, Faults::NONE)
+    }
+
+    /// A calm network, and buffers of so many bytes at most.
+    pub(crate) fn short_of_memory(bytes: usize) -> Rig {
+        let mut rig = Rig::calm(HttpConfig::default());
+        let config = PoolConfig { budget: Budget::new(bytes), ..PoolConfig::default() };
+        rig.lane = rig.lane.with_pool(Pool::new(config));
+        rig
     }
 
     fn with(config: HttpConfig, seed: u64, faults: Faults) -> Rig {
