@@ -63,8 +63,8 @@ pub(super) struct ListenArgs {
     #[arg(long, value_name = "N", default_value_t = 0)]
     preallocate: usize,
 
-    /// Memory for buffers at most, for instance 512M; more is refused; at least 1M [default:
-    /// unlimited]
+    /// Memory for buffers at most, for instance 512M; beyond 7/8 of it, the connections that hold most
+    /// are closed; at least 1M [default: half of the memory that the process may use]
     #[arg(long, value_name = "BYTES", value_parser = limits::buffer_memory)]
     max_buffer_memory: Option<usize>,
 
@@ -129,7 +129,9 @@ impl ListenArgs {
             max_connections_per_loop: plan.connections,
         };
         plan.lane = LaneConfig::default();
-        plan.budget = self.max_buffer_memory.map_or_else(Budget::unlimited, Budget::new);
+        if let Some(limit) = self.max_buffer_memory {
+            plan.budget = Budget::new(limit);
+        }
         plan.preallocate = self.preallocate.min(plan.connections);
         plan.busy_poll = Nanos::from(self.busy_poll);
         Ok(plan)

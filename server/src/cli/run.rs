@@ -198,7 +198,11 @@ fn announce(server: &Server, admin: Option<&Server>, limits: &str) {
     }
     let loops = server.lanes();
     let s = if loops == 1 { "" } else { "s" };
-    let _ =
-        writeln!(out, "{loops} loop{s}; limits: {} connections, {limits}", server.open().limit());
+    let connections = server.open().limit();
+    let memory = match server.budget().limit() {
+        usize::MAX => "any memory for buffers".to_owned(),
+        limit => format!("{}M for buffers", limit >> 20),
+    };
+    let _ = writeln!(out, "{loops} loop{s}; limits: {connections} connections, {memory}, {limits}");
     let _ = out.flush();
 }

@@ -12,12 +12,13 @@ pub struct LaneMetrics {
     restarts: CounterId,
     open: GaugeId,
     pool_kept: GaugeId,
+    pool_lent: GaugeId,
 }
 
 /// Name, help, and where the value is.
 type Definition = (&'static str, &'static str, fn(&LaneStats) -> u64);
 
-const COUNTERS: [Definition; 18] = [
+const COUNTERS: [Definition; 19] = [
     ("corelane_loop_turns_total", "Turns of the loop.", |s| s.turns),
     ("corelane_loop_events_total", "Readiness events.", |s| s.events),
     ("corelane_loop_stale_events_total", "Events for closed connections.", |s| s.stale_events),
@@ -31,6 +32,7 @@ const COUNTERS: [Definition; 18] = [
     ("corelane_mail_stale_total", "Mail for closed connections.", |s| s.mail_stale),
     ("corelane_connections_accepted_total", "Connections accepted.", |s| s.accepted),
     ("corelane_connections_refused_total", "Connections closed at accept.", |s| s.refused),
+    ("corelane_connections_shed_total", "Connections shed for want of memory.", |s| s.shed),
     ("corelane_accept_errors_total", "Failed accepts.", |s| s.accept_errors),
     ("corelane_bytes_received_total", "Bytes received.", |s| s.bytes_in),
     ("corelane_bytes_sent_total", "Bytes sent.", |s| s.bytes_out),
@@ -54,6 +56,7 @@ impl LaneMetrics {
             open: builder.gauge("corelane_connections_open", "Open connections."),
             pool_kept: builder
                 .gauge("corelane_pool_kept_bytes", "Bytes of buffers kept for reuse."),
+            pool_lent: builder.gauge("corelane_pool_lent_bytes", "Bytes of buffers in use."),
         }
     }
 
@@ -87,6 +90,7 @@ impl Publisher {
         }
         shard.set(self.metrics.open, open as i64);
         shard.set(self.metrics.pool_kept, pool.free_bytes as i64);
+        shard.set(self.metrics.pool_lent, pool.lent_bytes as i64);
         self.last = *now;
     }
 }

@@ -130,8 +130,13 @@ impl<P: Protocol> LaneThread<P> {
 
     fn lane(&self, post: Post<P::Mail>, shard: Rc<Shard>) -> Lane<P> {
         let id = post.lane();
-        let config = PoolConfig { budget: self.plan.budget.clone(), ..PoolConfig::default() };
+        let mut config = PoolConfig { budget: self.plan.budget.clone(), ..PoolConfig::default() };
         let smallest = config.class_min;
+        // All that lanes keep for reuse stays within a quarter of the budget: a lane that sleeps cannot
+        // give it back when others need it.
+        let classes = (config.class_max / smallest).ilog2() as usize + 1;
+        let share = config.budget.limit() / 4 / self.plan.lanes.max(1) / classes;
+        config.free_bytes_max = config.free_bytes_max.min(share);
         let mut pool = Pool::new(config);
         if self.plan.preallocate > 0
             && let Err(refused) = pool.preallocate(smallest, self.plan.preallocate)

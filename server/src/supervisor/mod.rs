@@ -38,6 +38,7 @@
 mod admit;
 mod lane_metrics;
 mod lane_thread;
+mod memory;
 mod plan;
 
 use std::io;
@@ -55,6 +56,7 @@ use corelane_acceptor::{
 use corelane_eventloop::{
     Full, LaneHandle, LaneId, ListenOptions, ListenerId, Nanos, Post, Protocol, Socket,
 };
+use corelane_mempool::Budget;
 use corelane_metrics::{Registry, RegistryBuilder, Shard};
 
 pub use self::lane_metrics::LaneMetrics;
@@ -134,6 +136,7 @@ impl Supervisor {
             dispatcher: None,
             restarts: restarts.clone(),
             open: open.clone(),
+            budget: plan.budget.clone(),
             _socket_files: std::mem::take(&mut doors.socket_files),
         };
         // Every descriptor a lane needs is taken before the first thread starts.
@@ -270,6 +273,7 @@ pub struct Server {
     dispatcher: Option<JoinHandle<()>>,
     restarts: Arc<AtomicU64>,
     open: Arc<Open>,
+    budget: Arc<Budget>,
     _socket_files: Vec<SocketFile>,
 }
 
@@ -297,6 +301,11 @@ impl Server {
     /// The connections that are open, and how many may be.
     pub fn open(&self) -> &Arc<Open> {
         &self.open
+    }
+
+    /// The memory of the lanes' buffers, and how much it may be.
+    pub fn budget(&self) -> &Arc<Budget> {
+        &self.budget
     }
 
     /// Stops the server from elsewhere, while this thread waits in [`Server::join`].

@@ -6,6 +6,8 @@ use corelane_acceptor::{Address, AdmissionConfig, Placement};
 use corelane_eventloop::{LaneConfig, Nanos, affinity};
 use corelane_mempool::Budget;
 
+use super::memory;
+
 /// How connections come to lanes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AcceptMode {
@@ -46,7 +48,8 @@ pub struct Plan {
     pub backlog: u32,
     /// The limits of each lane.
     pub lane: LaneConfig,
-    /// What the buffers of all lanes count against. Default: unlimited.
+    /// What the buffers of all lanes count against. Beyond 7/8 of it, connections are shed. Default:
+    /// half of the memory that the process may use, at least 16 MiB.
     pub budget: Arc<Budget>,
     /// Connections per lane that memory is set aside for at the start. Default 0.
     pub preallocate: usize,
@@ -76,7 +79,7 @@ impl Plan {
             admission: AdmissionConfig::default(),
             backlog: 4096,
             lane: LaneConfig::default(),
-            budget: Budget::unlimited(),
+            budget: Budget::new(memory::default_budget()),
             preallocate: 0,
             busy_poll: Nanos::ZERO,
             mail: 1024,

@@ -8,12 +8,19 @@ use crate::process::{Program, corelane, scratch};
 
 #[test]
 fn says_where_how_many_and_within_which_limits() {
-    let program = Program::fixed(&["--workers", "2", "--max-connections", "100"]);
+    let program = Program::fixed(&[
+        "--workers",
+        "2",
+        "--max-connections",
+        "100",
+        "--max-buffer-memory",
+        "64M",
+    ]);
     let address = program.address();
     assert_ne!(address.port(), 0, "the port that the kernel chose");
     let (first, second) = program.announcement.split_once('\n').unwrap();
     assert_eq!(first, format!("listening on http://{address}"));
-    assert!(second.starts_with("2 loops; limits: 100 connections, "), "{second}");
+    assert!(second.starts_with("2 loops; limits: 100 connections, 64M for buffers, "), "{second}");
     for limit in ["head 10s", "1048576 bytes", "240 bytes/s", "idle 60s", "drain 30s"] {
         assert!(second.contains(limit), "no {limit:?} in {second}");
     }
