@@ -45,7 +45,8 @@ pub struct LaneConfig {
     /// taken when the peer has acknowledged it (elsewhere than on Linux: when the kernel has taken
     /// it). In any span `t` of waiting at least `read_rate × (t − read_credit)` bytes are taken.
     pub read_rate: u64,
-    /// How long a peer may take nothing when output begins to wait. Default 5 s.
+    /// How long a peer may take nothing when output begins to wait. Default 5 s. Where its progress is
+    /// seen only in large steps (Unix sockets, other systems than Linux), `read_credit` instead.
     pub read_grace: Nanos,
     /// The time that a peer that takes more than the rate saves up at most, to take less later. At
     /// least `read_grace`. Default 30 s.
@@ -84,5 +85,12 @@ impl Default for LaneConfig {
             linger_bytes: 256 * 1024,
             seed: 0,
         }
+    }
+}
+
+impl LaneConfig {
+    /// The most time that a peer can have saved up.
+    pub(crate) fn credit(&self) -> Nanos {
+        self.read_credit.max(self.read_grace)
     }
 }

@@ -73,7 +73,10 @@ impl<P: Protocol> Lane<P> {
         if matches!(link.state.origin, Origin::Accepted(_)) {
             self.admit().release();
         }
-        why == Closed::Aborted || (unsent && why != Closed::Finished)
+        // For want of memory, input may be lost that deserved an answer, or a whole answer: an end in
+        // order would say that there was none.
+        let lost = matches!(why, Closed::Aborted | Closed::OutOfMemory);
+        lost || (unsent && why != Closed::Finished)
     }
 }
 

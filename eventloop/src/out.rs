@@ -145,9 +145,14 @@ impl OutQueue {
     /// True if more is queued than this watermark allows, in bytes or in chunks.
     #[inline]
     pub(crate) fn exceeds(&self, watermark: u64) -> bool {
+        self.pending() > watermark || (self.ring.is_some() && self.is_crowded(watermark))
+    }
+
+    /// Apart, because queues of more than a page are rare.
+    #[cold]
+    fn is_crowded(&self, watermark: u64) -> bool {
         let most = (watermark / CHUNK_BYTES).max(CHUNKS_LEAST);
-        self.pending() > watermark
-            || self.ring.as_ref().is_some_and(|ring| ring.len() as u64 > most)
+        self.ring.as_ref().is_some_and(|ring| ring.len() as u64 > most)
     }
 
     /// Bytes of the pool's memory that the queue holds. Walks the chunks.

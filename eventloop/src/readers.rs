@@ -60,20 +60,27 @@ impl Readers {
         Readers { list: Vec::new(), cursor: 0, next: Nanos::MAX }
     }
 
-    /// When [`Readers::next`] has something to say.
+    /// When [`Readers::begin`] has something to say.
     #[inline]
     pub(crate) fn wake(&self) -> Nanos {
         self.next
     }
 
-    /// Output begins to wait for this peer, which has taken so many bytes until now.
-    pub(crate) fn add(&mut self, key: Key, taken: i64, now: Nanos, limits: &LaneConfig) {
-        let until = now + limits.read_grace;
+    /// Output begins to wait for this peer, which has taken so many bytes until now, and may take none
+    /// until then.
+    pub(crate) fn add(
+        &mut self,
+        key: Key,
+        taken: i64,
+        until: Nanos,
+        now: Nanos,
+        limits: &LaneConfig,
+    ) {
         self.list.push(Reader { key, taken, until, served: false });
         self.next = self.next.min(now + round(limits));
     }
 
-    /// Begins a round if it is time for one, and says how many peers are to be looked at in this turn.
+    /// Begins a round, if it is time and none is going on, and says how many peers are to be looked at in this turn.
     pub(crate) fn begin(&mut self, now: Nanos, limits: &LaneConfig) -> usize {
         if now < self.next {
             return 0;
@@ -105,8 +112,7 @@ impl Readers {
         let bytes = (taken - reader.taken).max(0).unsigned_abs();
         reader.taken = reader.taken.max(taken);
         let earned = Nanos(bytes.saturating_mul(1_000_000_000) / limits.read_rate.max(1));
-        let credit = limits.read_credit.max(limits.read_grace);
-        reader.until = (reader.until + earned).min(now + credit);
+        reader.until = (reader.until + earned).min(now + limits.credit());
         let served = std::mem::replace(&mut reader.served, !waits);
         let outcome = match waits {
             false if served => Outcome::Leaves,
@@ -152,7 +158,7 @@ mod tests {
     fn judged(seconds: u64, taken: impl Fn(u64) -> i64) -> Option<u64> {
         let (mut readers, limits) = (Readers::new(), limits());
         let key = Slab::new().insert(()).ok()?;
-        readers.add(key, taken(0), Nanos::ZERO, &limits);
+        readers.add(key, taken(0), limits.read_grace, Nanos::ZERO, &limits);
         (1..=seconds).find(|&second| {
             let now = Nanos::from_secs(second);
             assert_eq!(readers.begin(now, &limits), 1);
@@ -189,7 +195,8 @@ mod tests {
     #[test]
     fn who_is_served_leaves_and_one_look_between_two_stretches_costs_nothing() {
         let (mut readers, limits) = (Readers::new(), limits());
-        readers.add(Slab::new().insert(()).unwrap(), 0, Nanos::ZERO, &limits);
+        let key = Slab::new().insert(()).unwrap();
+        readers.add(key, 0, limits.read_grace, Nanos::ZERO, &limits);
         let mut look = |second: u64, waits, taken| {
             assert_eq!(readers.begin(Nanos::from_secs(second), &limits), 1);
             readers.take();
@@ -210,7 +217,7 @@ mod tests {
         let (mut readers, limits, mut slab) = (Readers::new(), limits(), Slab::new());
         let keys: Vec<Key> = (0..600).map(|n| slab.insert(n).unwrap()).collect();
         for &key in &keys {
-            readers.add(key, 0, Nanos::ZERO, &limits);
+            readers.add(key, 0, limits.read_grace, Nanos::ZERO, &limits);
         }
         let now = readers.wake();
         assert_eq!(now, Nanos::from_secs(1));

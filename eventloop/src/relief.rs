@@ -58,6 +58,7 @@ impl<P: Protocol> Lane<P> {
         }
     }
 
+    #[cold]
     fn relieve_now(&mut self) {
         let (_, links, services) = self.parts();
         services.relief = Relief { at: services.now + PAUSE, short: false };

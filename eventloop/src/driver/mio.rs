@@ -375,6 +375,11 @@ impl Net for MioNet {
         on_socket!(socket, socket => unacknowledged(socket))
     }
 
+    fn sees_steps(&self, socket: &Socket) -> bool {
+        // A Unix socket frees memory when a whole buffer has been read, which is up to 64 KiB.
+        !cfg!(target_os = "linux") || !matches!(socket, Socket::Tcp(_))
+    }
+
     fn shutdown(&mut self, socket: &mut Socket) -> io::Result<()> {
         on_socket!(socket, socket => socket.shutdown(Shutdown::Write))
     }
@@ -487,4 +492,74 @@ fn send_file(
     let room = page.len().min(usize::try_from(len).unwrap_or(usize::MAX));
     let n = file.read_at(&mut page[..room], offset)?;
     if n == 0 { Ok(0) } else { socket.write(&page[..n]) }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::fd::AsRawFd;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Writes until the kernel takes no more; how much it took.
+    fn fill(mut socket: impl Write) -> u64 {
+        let page = [b'x'; 16 * 1024];
+        let mut taken = 0;
+        loop {
+            match socket.write(&page) {
+                Ok(n) => taken += n as u64,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return taken,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// Reads all but what it is asked to leave.
+    fn drain(mut socket: impl Read, bytes: u64) {
+        let read = io::copy(&mut socket.by_ref().take(bytes), &mut io::sink()).expect("it reads");
+        assert_eq!(read, bytes);
+    }
+
+    /// What is not acknowledged, once `settled` says that it is that.
+    fn settled(socket: &impl AsRawFd, settled: impl Fn(u64) -> bool) -> u64 {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let bytes = unacknowledged(socket);
+            if settled(bytes) {
+                return bytes;
+            }
+            assert!(Instant::now() < deadline, "still {bytes} bytes");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn tcp_tells_what_the_peer_has_not_acknowledged() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let client = std::net::TcpStream::connect(listener.local_addr().expect("an address"));
+        let client = client.expect("a connection");
+        let (server, _) = listener.accept().expect("a connection");
+        server.set_nonblocking(true).expect("a setting");
+        assert_eq!(unacknowledged(&server), 0);
+        let taken = fill(&server);
+        // Its kernel has acknowledged what its receive buffer holds, and no more.
+        let stuck = settled(&server, |bytes| bytes < taken);
+        assert!(stuck > 0, "{taken} bytes, and all are acknowledged");
+        drain(&client, taken);
+        settled(&server, |bytes| bytes == 0);
+    }
+
+    #[test]
+    fn a_unix_socket_tells_at_least_what_the_peer_has_not_read() {
+        let (server, client) = std::os::unix::net::UnixStream::pair().expect("a pair");
+        server.set_nonblocking(true).expect("a setting");
+        assert_eq!(unacknowledged(&server), 0);
+        let taken = fill(&server);
+        assert!(unacknowledged(&server) >= taken);
+        drain(&client, taken / 2);
+        assert!(unacknowledged(&server) < 2 * taken / 3);
+        drain(&client, taken - taken / 2);
+        assert_eq!(unacknowledged(&server), 0);
+    }
 }

@@ -78,6 +78,8 @@ pub(crate) trait Net {
     /// How many of the bytes that were sent the peer has not acknowledged, at least; 0 where nobody
     /// knows.
     fn unacknowledged(&self, socket: &Self::Socket) -> u64;
+    /// True if what the peer takes is seen only in large steps.
+    fn sees_steps(&self, socket: &Self::Socket) -> bool;
     /// Shuts down the sending side.
     fn shutdown(&mut self, socket: &mut Self::Socket) -> io::Result<()>;
     /// Closes; with a reset instead of an orderly end if `reset`.

@@ -82,7 +82,16 @@ impl<N: Net> Reactor<N> {
     }
 
     /// Closes the connections whose peers take their output too slowly.
+    #[inline]
     pub(super) fn judge_readers<P: Protocol>(&mut self, lane: &mut Lane<P>) {
+        let services = lane.services();
+        if services.now >= services.readers.wake() {
+            self.judge_due(lane);
+        }
+    }
+
+    #[cold]
+    fn judge_due<P: Protocol>(&mut self, lane: &mut Lane<P>) {
         let services = lane.services();
         for _ in 0..services.readers.begin(services.now, &services.limits) {
             let key = lane.services().readers.take();
@@ -122,7 +131,9 @@ fn wait_for_peer<N: Net, C, M>(
     link.state.stuck = true;
     if services.limits.read_rate > 0 && !std::mem::replace(&mut link.state.judged, true) {
         let taken = taken(net, socket, &link.out);
-        services.readers.add(key, taken, services.now, &services.limits);
+        let limits = &services.limits;
+        let patience = if net.sees_steps(socket) { limits.credit() } else { limits.read_grace };
+        services.readers.add(key, taken, services.now + patience, services.now, limits);
     }
 }
 

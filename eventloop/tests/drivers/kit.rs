@@ -96,6 +96,9 @@ impl Protocol for Kit {
             Event::Eof => conn.eof = true,
             Event::Shed => {
                 self.log.push(format!("{} shed", conn.number));
+                if conn.errand.is_some() {
+                    return Flow::Abort;
+                }
                 io.out().put(b"shed\n");
                 return Flow::Finish;
             }

@@ -86,7 +86,7 @@ pub(crate) fn who_does_not_answer_is_closed<R: Rig>() -> Transcript {
         let client = stage.client(&[b'x'; 16 * KIB - 1]);
         stage.until("it is here", |stage| stage.stats().bytes_in >= number * (16 * KIB as u64 - 1));
         if number == 4 {
-            stage.outcome(client);
+            assert_eq!(stage.outcome(client).1, End::Reset);
         }
     }
     stage.during(Nanos::from_millis(50));
@@ -110,6 +110,23 @@ pub(crate) fn nobody_is_shed_for_what_is_kept_for_reuse<R: Rig>() -> Transcript 
     assert_eq!(stage.outcome(client).1, End::Closed);
     assert_eq!(stage.stats().shed, 0);
     vec![]
+}
+
+/// An answer of which nothing has left must not look like one that was complete: the connection is
+/// reset. (The sweep found it closed in order, where all that could be queued had left before.)
+#[test]
+fn an_answer_for_which_there_is_no_memory_is_not_silently_left_out() {
+    let (mut stage, budget) = budgeted::<SimRig, Kit>(1, 1024 * KIB, Kit::default);
+    let client = stage.client(b"say one\n");
+    stage.expect(client, "one\n");
+    // Others take everything; what the lane keeps for reuse it gives back, and they take that too.
+    budget.try_charge(budget.limit() - budget.used()).unwrap();
+    stage.until("the pool is trimmed", |_| budget.used() < budget.limit());
+    budget.try_charge(budget.limit() - budget.used()).unwrap();
+    stage.rig.send(client, b"say two\n");
+    let (text, end) = stage.outcome(client);
+    assert_eq!(end, End::Reset, "{text:?}");
+    assert_eq!(stage.stats().closed[Closed::OutOfMemory.index()], 1);
 }
 
 /// Lanes that share a budget each shed their part, and not each the whole.

@@ -8,6 +8,7 @@
 //! `CORELANE_SEEDS` says which seeds: a count, or a range such as `500..600`. A seed that fails prints
 //! the command that plays it alone.
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -15,8 +16,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use corelane_eventloop::{
-    Admit, Driver, End, Faults, Files, Lane, LaneConfig, LaneStats, ListenOptions, Nanos, Post,
-    Verdict,
+    Admit, Closed, Driver, End, Faults, Files, Lane, LaneConfig, LaneStats, ListenOptions, Nanos,
+    Post, Verdict,
 };
 use corelane_mempool::{Budget, Pool, PoolConfig};
 
@@ -49,12 +50,16 @@ impl Chance {
 }
 
 /// What the clients of one seed do.
+#[derive(Clone)]
 struct Plan {
     clients: Vec<Script>,
     config: LaneConfig,
     eager: bool,
+    /// Bytes of the budget that both lanes share.
+    budget: usize,
 }
 
+#[derive(Clone)]
 struct Script {
     lane: usize,
     commands: Vec<String>,
@@ -66,6 +71,8 @@ struct Script {
     piece: usize,
     /// Stops reading for a while after having received this many bytes.
     sated_at: Option<(usize, Nanos)>,
+    /// Reads so many bytes at such intervals at first.
+    pace: Option<(usize, Nanos)>,
 }
 
 impl Plan {
@@ -84,7 +91,23 @@ impl Plan {
             read_grace: Nanos::from_secs(600),
             ..LaneConfig::default()
         };
-        Plan { clients, config, eager: chance.one_in(2) }
+        Plan { clients, config, eager: chance.one_in(2), budget: 64 << 20 }
+    }
+
+    /// The same with clients that read slowly, lanes that do not put up with it, and little memory.
+    fn harsh(&self, seed: u64) -> Plan {
+        let mut chance = Chance(!seed);
+        let mut plan = self.clone();
+        for script in &mut plan.clients {
+            let pace = (1 + chance.spread(14) as usize, Nanos::from_millis(1 + chance.below(30)));
+            script.pace = chance.one_in(2).then_some(pace);
+        }
+        plan.config.read_rate = 400_000 + chance.below(1_000_000);
+        plan.config.read_grace = Nanos::from_millis(4 + chance.below(300));
+        plan.config.read_credit = Nanos::from_millis(chance.below(500));
+        plan.config.gate_time = Nanos::from_millis(50 + chance.below(500));
+        plan.budget = 20_000 + chance.spread(20) as usize;
+        plan
     }
 }
 
@@ -107,6 +130,7 @@ impl Script {
             sated_at: chance
                 .one_in(3)
                 .then(|| (chance.below(20_000) as usize, Nanos::from_millis(chance.below(200)))),
+            pace: None,
         }
     }
 
@@ -180,7 +204,7 @@ struct Pair<R: Rig> {
 impl<R: Rig> Pair<R> {
     fn new(mut rig: R, plan: &Plan) -> Pair<R> {
         let places = Arc::new(AtomicI64::new(0));
-        let budget = Budget::new(64 << 20);
+        let budget = Budget::new(plan.budget);
         let (served, refusing) = (rig.serve(), rig.refusing());
         let options = ListenOptions { eager: plan.eager };
         let kit = || Kit::dialing(vec![served, refusing]);
@@ -296,6 +320,9 @@ fn told<R: Rig>(actors: &[Actor<'_>], pair: &Pair<R>) -> String {
     format!("{}\n{left:?} connections left", stuck.join("\n"))
 }
 
+/// For how long clients read at a pace: what the lane has got rid of by then may be much.
+const PACED: Nanos = Nanos::from_secs(3);
+
 /// A client that follows its script.
 struct Actor<'a> {
     script: &'a Script,
@@ -327,7 +354,17 @@ impl<'a> Actor<'a> {
         if now < self.next || self.done {
             return;
         }
-        let client = *self.client.get_or_insert_with(|| rig.connect(self.script.lane));
+        let client = match self.client {
+            Some(client) => client,
+            None => {
+                let client = rig.connect(self.script.lane);
+                if let Some((bytes, every)) = self.script.pace {
+                    rig.set_pace(client, bytes, every);
+                    self.reads_again = Some(now + PACED);
+                }
+                *self.client.insert(client)
+            }
+        };
         if !self.unsent.is_empty() {
             // Not too many pieces: each costs time, which is real under `Mio`.
             let piece = self.script.piece.max(self.unsent.len() / 100).min(self.unsent.len());
@@ -371,26 +408,46 @@ fn check_lossless(plan: &Plan, played: &Played) {
 
 /// Much may be lost: what came is a beginning of the model's bytes, all of them if it ended in order.
 fn check_lossy(plan: &Plan, played: &Played) {
+    let told = played.stats.iter().any(|stats| stats.shed > 0);
     for (script, (received, end)) in plan.clients.iter().zip(&played.received) {
-        let expected = model(&script.commands);
-        // Whoever dialed may learn that the far end was lost, where the model has its answer.
-        let certain = script.commands.iter().take_while(|line| !line.starts_with("dial")).cloned();
-        let certain: Vec<String> = certain.collect();
-        let dials = certain.len() < script.commands.len();
-        let mut sure = model(&certain);
-        if dials {
-            sure.truncate(sure.len() - "bye\n".len());
-        }
-        let common = received.len().min(sure.len());
-        assert!(received[..common] == sure[..common], "{}", difference(received, &sure));
-        if !dials {
-            assert!(expected.starts_with(received), "{}", difference(received, &expected));
-            assert!(
-                *end != Some(End::Closed) || *received == expected,
-                "ended in order, but short"
-            );
+        // Whoever was shed was told so behind what came until then, if that arrived.
+        let notices = (1..=SHED.len())
+            .rev()
+            .filter(|_| told)
+            .filter_map(|length| received.strip_suffix(&SHED[..length]));
+        let mut shed = notices.map(|received| plausible(script, received, None));
+        if !shed.any(|found| found.is_ok())
+            && let Err(found) = plausible(script, received, *end)
+        {
+            panic!("{found}");
         }
     }
+}
+
+const SHED: &[u8] = b"shed\n";
+
+/// Whether a client may have received this, and no more.
+fn plausible(script: &Script, received: &[u8], end: Option<End>) -> Result<(), String> {
+    let expected = model(&script.commands);
+    // Whoever dialed may learn that the far end was lost, where the model has its answer.
+    let certain = script.commands.iter().take_while(|line| !line.starts_with("dial")).cloned();
+    let certain: Vec<String> = certain.collect();
+    let dials = certain.len() < script.commands.len();
+    let mut sure = model(&certain);
+    if dials {
+        sure.truncate(sure.len() - "bye\n".len());
+    }
+    let common = received.len().min(sure.len());
+    if received[..common] != sure[..common] {
+        return Err(difference(received, &sure));
+    }
+    if !dials && !expected.starts_with(received) {
+        return Err(difference(received, &expected));
+    }
+    if !dials && end == Some(End::Closed) && received != expected {
+        return Err(format!("ended in order, but short: {}", difference(received, &expected)));
+    }
+    Ok(())
 }
 
 fn difference(received: &[u8], expected: &[u8]) -> String {
@@ -407,10 +464,17 @@ fn simulate(seed: u64, plan: &Plan, faults: Faults) -> Played {
     play(SimRig::with(seed, faults), plan)
 }
 
-fn check_seed(seed: u64) {
+/// What became of the connections of a seed's harsh play, by reason, and how many were shed.
+fn check_seed(seed: u64) -> Vec<u64> {
     let plan = Plan::of(seed);
     check_lossless(&plan, &simulate(seed, &plan, Faults::LOSSLESS));
     check_lossy(&plan, &simulate(seed, &plan, Faults::ALL));
+    let harsh = plan.harsh(seed);
+    let played = simulate(seed, &harsh, Faults::ALL);
+    check_lossy(&harsh, &played);
+    let sum = |of: &dyn Fn(&LaneStats) -> u64| played.stats.iter().map(of).sum::<u64>();
+    let closed = (0..Closed::NAMES.len()).map(|reason| sum(&|stats| stats.closed[reason]));
+    closed.chain([sum(&|stats| stats.shed)]).collect()
 }
 
 /// Runs a check on every seed asked for, and says how to repeat the one that fails.
@@ -445,7 +509,19 @@ fn seeds(default: u64) -> Range<u64> {
 
 #[test]
 fn sweep() {
-    for_seeds(1000, "sweep", check_seed);
+    let totals = RefCell::new(vec![0; Closed::NAMES.len() + 1]);
+    for_seeds(1000, "sweep", |seed| {
+        let counts = check_seed(seed);
+        totals.borrow_mut().iter_mut().zip(counts).for_each(|(total, count)| *total += count);
+    });
+    if seeds(1000).count() >= 1000 {
+        // So many seeds do reach what they are there for.
+        let totals = totals.into_inner();
+        for reason in [Closed::Finished, Closed::SlowReader, Closed::OutOfMemory] {
+            assert!(totals[reason.index()] > 20, "{reason}: {totals:?}");
+        }
+        assert!(totals[Closed::NAMES.len()] > 20, "few were shed: {totals:?}");
+    }
 }
 
 /// Real sockets yield the same bytes as the model, and so as the simulated network.
@@ -466,7 +542,7 @@ fn sweep_real() {
 #[test]
 fn sweep_twice() {
     for_seeds(10, "sweep_twice", |seed| {
-        let plan = Plan::of(seed);
+        let plan = Plan::of(seed).harsh(seed);
         let [first, second] = [0, 1].map(|_| simulate(seed, &plan, Faults::ALL));
         assert_eq!(first.log, second.log);
         assert_eq!(first.stats, second.stats);

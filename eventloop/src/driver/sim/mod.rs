@@ -234,6 +234,10 @@ impl Net for SimNet {
         self.world.0.borrow().pipes[*pipe].unsent as u64
     }
 
+    fn sees_steps(&self, _pipe: &usize) -> bool {
+        false
+    }
+
     fn shutdown(&mut self, pipe: &mut usize) -> io::Result<()> {
         self.world.0.borrow_mut().depart(*pipe, Piece::Fin);
         Ok(())
