@@ -3,8 +3,6 @@
 use std::fs;
 use std::path::Path;
 
-use rustix::process::{Resource, getrlimit};
-
 /// What a server works with in any case: fewer buffers than this serve nobody.
 const LEAST: usize = 16 << 20;
 
@@ -23,12 +21,15 @@ fn half(usable: usize) -> usize {
 /// version, anywhere above the process) or the limit of its address space says so. Without a limit that
 /// can be read, `usize::MAX`. `root` is where `/proc` and `/sys` are.
 fn usable(root: &Path) -> usize {
-    let address_space = getrlimit(Resource::As).current.and_then(|limit| limit.try_into().ok());
-    [installed(root), group_limit(root), address_space]
-        .into_iter()
-        .flatten()
-        .min()
-        .unwrap_or(usize::MAX)
+    let limits = [installed(root), group_limit(root), address_space(root)];
+    limits.into_iter().flatten().min().unwrap_or(usize::MAX)
+}
+
+/// `Max address space` of `/proc/self/limits` (`ulimit -v`), in bytes.
+fn address_space(root: &Path) -> Option<usize> {
+    let text = fs::read_to_string(root.join("proc/self/limits")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Max address space"))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 /// `MemTotal` of `/proc/meminfo`, in bytes.
@@ -113,6 +114,11 @@ mod tests {
         check("v1-none", &[old, (file, "9223372036854771712\n")], 4 * GIB);
         let mounted = "sys/fs/cgroup/memory/memory.limit_in_bytes";
         check("v1-container", &[old, (mounted, "2147483648\n")], 2 * GIB);
+        let limits = "Limit                     Soft Limit           Hard Limit           Units\n\
+            Max address space         3221225472           unlimited            bytes\n";
+        check("ulimit", &[("proc/self/limits", limits)], 3 * GIB);
+        let unlimited = limits.replace("3221225472", "unlimited ");
+        check("no-ulimit", &[("proc/self/limits", &unlimited)], 4 * GIB);
         check("garbled", &[("proc/self/cgroup", "what\n::\n0::/x\n")], 4 * GIB);
     }
 

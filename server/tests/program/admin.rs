@@ -30,6 +30,10 @@ impl Status {
         self.series("counters", name, labels)["total"].as_u64().unwrap()
     }
 
+    pub(crate) fn gauge(&self, name: &str) -> i64 {
+        self.series("gauges", name, &[])["total"].as_i64().unwrap()
+    }
+
     pub(crate) fn requests(&self) -> u64 {
         self.counter("corelane_http_requests_total", &[])
     }
