@@ -77,15 +77,19 @@ fn compare_with_reference(input: &[u8], ours: &Parsed, limits: &Limits) {
     }
 }
 
-/// What httparse refuses is refused, and what is accepted it reads alike: but for minor versions
-/// above 1, of which it knows none.
+/// What httparse refuses is refused, and what is accepted it reads alike: but for versions, of which
+/// it knows two.
 fn compare_with_httparse(input: &[u8], ours: &Parsed, limits: &Limits) {
     let mut known = input.to_vec();
     let text = known.iter().position(|byte| !b"\r\n".contains(byte)).unwrap_or(0);
     let line = known[text..].split_mut(|byte| b"\r\n".contains(byte)).next();
     let version = line.and_then(|line| line.rsplit_mut(|&byte| byte == b' ').next());
-    if let Some([b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ b'2'..=b'9']) = version {
-        *minor = b'1';
+    match version {
+        Some([b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ b'2'..=b'9']) => *minor = b'1',
+        // It refuses another major version at once; we wait to see whether it is a version at all.
+        Some([b'H', b'T', b'T', b'P', b'/', major @ b'0'..=b'9']) => *major = b'1',
+        Some([b'H', b'T', b'T', b'P', b'/', major @ b'0'..=b'9', b'.']) => *major = b'1',
+        _ => {}
     }
     let mut fields = [httparse::EMPTY_HEADER; 100];
     let mut request = httparse::Request::new(&mut fields[..limits.fields]);

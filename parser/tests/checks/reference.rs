@@ -155,6 +155,10 @@ fn whole_head(lines: &[&[u8]], limits: &Limits) -> Option<Head> {
         let same = fields.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name));
         same.map(|(_, value)| &value[..]).collect()
     };
+    // Gateways may take these for the names with a hyphen (policy).
+    if ["Content_Length", "Transfer_Encoding"].iter().any(|name| !values(name).is_empty()) {
+        return None;
+    }
     match values("Host")[..] {
         [host] if is_authority(host) || (limits.lenient && host.is_empty()) => {}
         [] if http10 => {}
