@@ -37,6 +37,8 @@ pub(crate) struct Client {
     received: u64,
     /// The first bytes received.
     start: [u8; 12],
+    /// The server takes no more. What it said before may still be read.
+    refused: bool,
     ended: bool,
 }
 
@@ -53,7 +55,8 @@ impl Client {
         let stream = TcpStream::from(socket);
         let port = stream.local_addr()?.port();
         let start = [0; 12];
-        Ok(Self { stream, port, cycle_at: 0, sent: 0, received: 0, start, ended: false })
+        let (refused, ended) = (false, false);
+        Ok(Self { stream, port, cycle_at: 0, sent: 0, received: 0, start, refused, ended })
     }
 
     /// The port at this end, by which the kernel's tables know it.
@@ -79,7 +82,7 @@ impl Client {
 
     /// Sends as much of `bytes` as goes at once, and says how much that was.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> usize {
-        if self.ended {
+        if self.refused || self.ended {
             return 0;
         }
         match self.stream.write(bytes) {
@@ -88,7 +91,7 @@ impl Client {
                 count
             }
             Err(error) => {
-                self.ended = !is_passing(error.kind());
+                self.refused = !is_passing(error.kind());
                 0
             }
         }

@@ -7,7 +7,6 @@ use anyhow::bail;
 
 use crate::client::{self, Client, Window};
 use crate::probe::REQUEST;
-use crate::sockets;
 use crate::subject::Subject;
 use crate::table::Figure;
 
@@ -90,7 +89,6 @@ pub(crate) fn never_reads(
 ) -> anyhow::Result<Vec<Figure>> {
     let requests = REQUEST.repeat(400);
     let before = subject.usage()?;
-    let kernel_before = sockets::kernel_bytes()?;
     let opened = Instant::now();
     let mut clients = client::crowd(subject.address(), count, Window::Narrow, |_| {})?;
     let mut peak = 0;
@@ -105,7 +103,7 @@ pub(crate) fn never_reads(
     }
     let standstill = moved.elapsed() >= STANDSTILL;
     let sent: u64 = clients.iter().map(Client::sent).sum();
-    let kernel = sockets::kernel_bytes()?.saturating_sub(kernel_before);
+    let queues = subject.queues(&clients)?;
     // From here on they only wait.
     let mut held = subject.held(&clients)?;
     let mut last_closed = None;
@@ -125,8 +123,12 @@ pub(crate) fn never_reads(
     let last = last_closed.map_or("–".to_owned(), |last| format!("{:.1}", last.as_secs_f64()));
     let mut figures = vec![
         Figure::kibibytes("memory each at its peak, KiB", each(growth)).goal("≤ 64"),
-        Figure::kibibytes("memory of the kernel's sockets each (both ends), KiB", each(kernel)),
-        Figure::kibibytes("requests that the kernel took each, KiB", each(sent)),
+        Figure::kibibytes(
+            "waiting in the server's socket to be sent, each, KiB",
+            each(queues.sent_bytes),
+        ),
+        Figure::kibibytes("waiting in it to be read, each, KiB", each(queues.received_bytes)),
+        Figure::kibibytes("taken from each client, KiB", each(sent)),
         Figure::new("stopped reading", if standstill { "yes" } else { "no" }).goal("yes"),
         Figure::new("closed", format!("{} of {count}", count - held)).goal("all"),
         Figure::new("last closed after, s", last),

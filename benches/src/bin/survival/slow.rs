@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::client::{self, Client, Window};
 use crate::probe::{Latencies, Probe, REQUEST};
-use crate::sockets::{self, Sockets};
-use crate::subject::{Subject, Usage};
+use crate::sockets::{Queues, Sockets};
+use crate::subject::Subject;
 use crate::table::Figure;
 
 /// In what a client is slow.
@@ -76,6 +76,8 @@ struct Crowd {
     held: usize,
     first_closed: Option<Duration>,
     last_closed: Option<Duration>,
+    /// What the kernel held for the server's ends, at most.
+    queues: Queues,
     requests: Vec<u8>,
 }
 
@@ -85,8 +87,15 @@ impl Crowd {
             client.send(kind.greeting());
         })?;
         subject.wait_until_held(&clients)?;
-        let requests = REQUEST.repeat(400);
-        Ok(Self { kind, clients, held: count, first_closed: None, last_closed: None, requests })
+        Ok(Self {
+            kind,
+            clients,
+            held: count,
+            first_closed: None,
+            last_closed: None,
+            queues: Queues::default(),
+            requests: REQUEST.repeat(400),
+        })
     }
 
     /// The clients whose turn it is do what they do each second.
@@ -106,7 +115,11 @@ impl Crowd {
     }
 
     fn look(&mut self, sockets: &Sockets, subject: &Subject, elapsed: Duration) {
-        let held = sockets.held(subject.address().port(), &self.clients);
+        let port = subject.address().port();
+        let queues = sockets.queues(port, &self.clients);
+        self.queues.sent_bytes = self.queues.sent_bytes.max(queues.sent_bytes);
+        self.queues.received_bytes = self.queues.received_bytes.max(queues.received_bytes);
+        let held = sockets.held(port, &self.clients);
         if held < self.held {
             self.held = held;
             self.first_closed.get_or_insert(elapsed);
@@ -126,7 +139,19 @@ impl Crowd {
                 .goal("all"),
             Figure::new(format!("{name} closed, first to last, s"), times),
         ];
-        if self.kind != Kind::Reader {
+        if self.kind == Kind::Reader {
+            let each = |bytes: u64| bytes as f64 / count as f64;
+            figures.extend([
+                Figure::kibibytes(
+                    "waiting in the server's socket to be sent, each, KiB",
+                    each(self.queues.sent_bytes),
+                ),
+                Figure::kibibytes(
+                    "waiting in it to be read, each, KiB",
+                    each(self.queues.received_bytes),
+                ),
+            ]);
+        } else {
             let told = self.clients.iter().filter(|client| client.status() == Some(408)).count();
             figures.push(Figure::new(format!("{name} told so (408)"), told));
         }
@@ -138,7 +163,6 @@ impl Crowd {
 #[derive(Debug)]
 struct Cost {
     peak_bytes: u64,
-    kernel_peak_bytes: u64,
     cpu: Duration,
     elapsed: Duration,
     latencies: Latencies,
@@ -160,8 +184,9 @@ pub(crate) fn slow(subject: &Subject, kinds: &[Kind], plan: Plan) -> anyhow::Res
     let clients: usize = crowds.iter().map(|crowd| crowd.clients.len()).sum();
     drop(crowds);
     let aftermath = subject.aftermath(before)?;
-    figures.extend(cost_figures(&cost, before, clients));
+    let growth = cost.peak_bytes.saturating_sub(before.resident_bytes);
     figures.extend([
+        Figure::kibibytes("memory each at its peak, KiB", growth as f64 / clients as f64),
         Figure::new("latency before, p50 / p99 µs", quantiles(&baseline)),
         Figure::new("latency meanwhile, p50 / p99 µs", quantiles(&cost.latencies)),
         Figure::new("requests that failed meanwhile", cost.latencies.failures).goal("0"),
@@ -180,10 +205,9 @@ fn hold(
     started: Instant,
 ) -> anyhow::Result<Cost> {
     let cpu_before = subject.cpu()?;
-    let kernel_before = sockets::kernel_bytes()?;
     let from = Instant::now();
     let probe = Probe::start(subject.address());
-    let (mut peak_bytes, mut kernel_peak_bytes) = (0, 0);
+    let mut peak_bytes = 0;
     for slice in 0.. {
         crowds.iter_mut().for_each(|crowd| crowd.act(slice, plan.read_bytes));
         thread::sleep(PERIOD / SLICES as u32);
@@ -193,27 +217,13 @@ fn hold(
         let sockets = Sockets::read()?;
         crowds.iter_mut().for_each(|crowd| crowd.look(&sockets, subject, started.elapsed()));
         peak_bytes = peak_bytes.max(subject.resident_bytes()?);
-        kernel_peak_bytes =
-            kernel_peak_bytes.max(sockets::kernel_bytes()?.saturating_sub(kernel_before));
         let all_closed = crowds.iter().all(|crowd| crowd.held == 0);
         if all_closed || started.elapsed() > plan.limit {
             break;
         }
     }
     let (cpu, elapsed) = (subject.cpu()?.saturating_sub(cpu_before), from.elapsed());
-    Ok(Cost { peak_bytes, kernel_peak_bytes, cpu, elapsed, latencies: probe.stop()? })
-}
-
-fn cost_figures(cost: &Cost, before: Usage, clients: usize) -> [Figure; 2] {
-    let each = |bytes: u64| bytes as f64 / clients as f64;
-    let growth = cost.peak_bytes.saturating_sub(before.resident_bytes);
-    [
-        Figure::kibibytes("memory each at its peak, KiB", each(growth)),
-        Figure::kibibytes(
-            "memory of the kernel's sockets each (both ends), KiB",
-            each(cost.kernel_peak_bytes),
-        ),
-    ]
+    Ok(Cost { peak_bytes, cpu, elapsed, latencies: probe.stop()? })
 }
 
 /// Median and 99th percentile.

@@ -13,7 +13,7 @@ use corelane_load::process;
 
 use crate::client::Client;
 use crate::probe::Visitor;
-use crate::sockets::Sockets;
+use crate::sockets::{Queues, Sockets};
 use crate::table::Figure;
 
 /// Given to a server to settle before its memory is read.
@@ -110,6 +110,11 @@ impl Subject {
     /// How many of `clients` it has a descriptor for.
     pub(crate) fn held(&self, clients: &[Client]) -> anyhow::Result<usize> {
         Ok(Sockets::read()?.held(self.address().port(), clients))
+    }
+
+    /// What the kernel holds for its ends of the connections of `clients`.
+    pub(crate) fn queues(&self, clients: &[Client]) -> anyhow::Result<Queues> {
+        Ok(Sockets::read()?.queues(self.address().port(), clients))
     }
 
     /// Waits until it has accepted all of `clients`.
