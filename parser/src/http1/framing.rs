@@ -1,49 +1,102 @@
 //! The fields on which the protocol itself depends, read in one pass over a head.
 //!
-//! The pass costs two or three nanoseconds for a field it does not know: the length of the name
-//! decides whether it is compared at all. Where two fields contradict each other the request is
-//! refused, never interpreted: every interpretation is one that some other server does not share
-//! (RFC 9112 §11.2).
+//! The pass costs a nanosecond or two for a field it does not know: the length of the name and its
+//! first letter decide whether it is compared at all. Where two fields contradict each other the
+//! request is refused, never interpreted: every interpretation is one that some other server does
+//! not share (RFC 9112 §11.2).
 
 use httparse::Header;
 
-use super::{BodyKind, Limits, Method, Version, host};
+use super::{BodyKind, Limits, Version, host};
 use crate::Refusal;
 
 /// What the fields of a head say about the message and the connection.
 pub(super) struct Framing<'h> {
     pub(super) host: Option<&'h [u8]>,
     pub(super) body: BodyKind,
-    pub(super) keep_alive: bool,
-    pub(super) expects_continue: bool,
-    pub(super) upgrade: bool,
+    pub(super) said: Said,
 }
 
 /// What has been seen so far in the pass.
-#[derive(Default)]
 struct Seen<'h> {
-    host: Option<&'h [u8]>,
+    content_type: Option<&'h [u8]>,
     length: Option<u64>,
     coding: Coding,
-    content_type: Option<&'h [u8]>,
-    close: bool,
-    keep_alive: bool,
-    upgrade_option: bool,
-    upgrade: bool,
-    /// Whether `websocket` is among the protocols of Upgrade.
-    websocket: bool,
-    /// Whether a Sec-WebSocket-Version is there, and whether one is not 13.
-    websocket_version: bool,
-    other_websocket_version: bool,
-    expects_continue: bool,
-    expects_other: bool,
+    said: Said,
 }
 
-/// Whether a known name has so many bytes: one bit for each length.
+/// All that fields say in words, one bit each. Most heads say nothing, or `keep-alive`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Said(u16);
+
+impl Said {
+    const KEEP_ALIVE: Said = Said(1);
+    const CLOSE: Said = Said(1 << 1);
+    /// The connection option that makes Upgrade count.
+    const UPGRADE_OPTION: Said = Said(1 << 2);
+    const UPGRADE: Said = Said(1 << 3);
+    /// `websocket` is among the protocols of Upgrade.
+    const WEBSOCKET: Said = Said(1 << 4);
+    const WEBSOCKET_VERSION: Said = Said(1 << 5);
+    /// A Sec-WebSocket-Version is not 13, or there is more than one.
+    const OTHER_WEBSOCKET_VERSION: Said = Said(1 << 6);
+    const EXPECTS_CONTINUE: Said = Said(1 << 7);
+    const EXPECTS_OTHER: Said = Said(1 << 8);
+    /// There is a Content-Length or a Transfer-Encoding.
+    const BODY: Said = Said(1 << 9);
+
+    fn add(&mut self, other: Said) {
+        self.0 |= other.0;
+    }
+
+    fn has(self, other: Said) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// RFC 9112 §9.3.
+    pub(super) fn keep_alive(self, version: Version) -> bool {
+        !self.has(Said::CLOSE) && (version == Version::Http11 || self.has(Said::KEEP_ALIVE))
+    }
+
+    /// RFC 9110 §10.1.1: ignored from HTTP/1.0.
+    pub(super) fn expects_continue(self, version: Version, body: BodyKind) -> bool {
+        self.has(Said::EXPECTS_CONTINUE) && version == Version::Http11 && body != BodyKind::None
+    }
+
+    /// RFC 9110 §7.8: ignored from HTTP/1.0.
+    pub(super) fn upgrade(self, version: Version) -> bool {
+        self.has(Said::UPGRADE) && self.has(Said::UPGRADE_OPTION) && version == Version::Http11
+    }
+}
+
+/// The first letter of the known name of each length, Host aside: at most one has it.
+static KNOWN: [u8; 32] = {
+    let mut table = [0; 32];
+    let mut index = 0;
+    while index < NAMES.len() {
+        table[NAMES[index].len()] = NAMES[index].as_bytes()[0];
+        index += 1;
+    }
+    table
+};
+
+const NAMES: [&str; 7] = [
+    "expect",
+    "upgrade",
+    "connection",
+    "content-type",
+    "content-length",
+    "transfer-encoding",
+    "sec-websocket-version",
+];
+
+/// Whether `name` has the length and the first letter of a known one.
 #[inline(always)]
-fn is_known_length(bytes: usize) -> bool {
-    const KNOWN: u32 = 1 << 4 | 1 << 6 | 1 << 7 | 1 << 10 | 1 << 12 | 1 << 14 | 1 << 17 | 1 << 21;
-    bytes < 32 && KNOWN >> bytes & 1 != 0
+fn may_be_known(name: &[u8]) -> bool {
+    match (KNOWN.get(name.len()), name) {
+        (Some(letter), [first, ..]) => first | 0x20 == *letter,
+        _ => false,
+    }
 }
 
 /// The transfer codings so far.
@@ -64,11 +117,13 @@ pub(super) enum Coding {
 pub(super) fn read<'h>(
     head: &[u8],
     fields: &[Header<'h>],
-    method: Method<'_>,
+    method: &str,
     version: Version,
     limits: &Limits,
 ) -> Result<Framing<'h>, Refusal> {
-    let mut seen = Seen::default();
+    let mut host = None;
+    let mut seen =
+        Seen { content_type: None, length: None, coding: Coding::None, said: Said::default() };
     let base = head.as_ptr().addr();
     for field in fields {
         // The tokenizer takes a bare LF for a line end; we do not. The LF before a name is
@@ -77,26 +132,27 @@ pub(super) fn read<'h>(
         if head.get(start.wrapping_sub(2)) != Some(&b'\r') {
             return Err(Refusal::BareLineFeed);
         }
-        if is_known_length(field.name.len()) {
-            seen.field(field.name.as_bytes(), field.value, limits)?;
+        let name = field.name.as_bytes();
+        if is(name, b"host") {
+            // RFC 9112 §3.2: one line at most, in any version.
+            if host.replace(field.value).is_some() {
+                return Err(Refusal::HostRepeated);
+            }
+        } else if may_be_known(name) {
+            seen.field(name, field.value, limits)?;
         }
     }
     if !head.ends_with(b"\r\n\r\n") {
         return Err(Refusal::BareLineFeed);
     }
-    seen.conclude(method, version, limits)
+    seen.conclude(host, method, version, limits)
 }
 
 impl<'h> Seen<'h> {
-    /// Takes in a field whose name has the length of a known one.
-    #[inline(always)]
+    /// Takes in a field that is not Host, if it is known.
+    #[inline(never)]
     fn field(&mut self, name: &[u8], value: &'h [u8], limits: &Limits) -> Result<(), Refusal> {
         match name.len() {
-            // RFC 9112 §3.2: one line at most, in any version.
-            4 if is(name, b"host") => match self.host.replace(value) {
-                None => Ok(()),
-                Some(_) => Err(Refusal::HostRepeated),
-            },
             6 if is(name, b"expect") => {
                 self.expect(value);
                 Ok(())
@@ -116,6 +172,7 @@ impl<'h> Seen<'h> {
                 Some(_) => Err(Refusal::ContentTypeRepeated),
             },
             14 if is(name, b"content-length") => {
+                self.said.add(Said::BODY);
                 match self.length.replace(content_length(value)?) {
                     None => Ok(()),
                     // Also if equal (policy): RFC 9112 §6.3 lets a recipient refuse it.
@@ -123,6 +180,7 @@ impl<'h> Seen<'h> {
                 }
             }
             17 if is(name, b"transfer-encoding") => {
+                self.said.add(Said::BODY);
                 self.coding = transfer_encoding(self.coding, value)?;
                 Ok(())
             }
@@ -132,8 +190,10 @@ impl<'h> Seen<'h> {
                 Err(Refusal::FieldNameAmbiguous)
             }
             21 if is(name, b"sec-websocket-version") => {
-                self.other_websocket_version |= self.websocket_version || value != b"13";
-                self.websocket_version = true;
+                if value != b"13" || self.said.has(Said::WEBSOCKET_VERSION) {
+                    self.said.add(Said::OTHER_WEBSOCKET_VERSION);
+                }
+                self.said.add(Said::WEBSOCKET_VERSION);
                 Ok(())
             }
             _ => Ok(()),
@@ -143,13 +203,17 @@ impl<'h> Seen<'h> {
     /// `Connection = #connection-option`, compared in any case (RFC 9110 §7.6.1).
     fn connection(&mut self, value: &[u8]) {
         if value.len() == 10 && is(value, b"keep-alive") {
-            self.keep_alive = true;
+            self.said.add(Said::KEEP_ALIVE);
             return;
         }
         for option in elements(value) {
-            self.close |= option.eq_ignore_ascii_case(b"close");
-            self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
-            self.upgrade_option |= option.eq_ignore_ascii_case(b"upgrade");
+            if option.eq_ignore_ascii_case(b"close") {
+                self.said.add(Said::CLOSE);
+            } else if option.eq_ignore_ascii_case(b"keep-alive") {
+                self.said.add(Said::KEEP_ALIVE);
+            } else if option.eq_ignore_ascii_case(b"upgrade") {
+                self.said.add(Said::UPGRADE_OPTION);
+            }
         }
     }
 
@@ -157,8 +221,10 @@ impl<'h> Seen<'h> {
     #[cold]
     fn upgrade(&mut self, value: &[u8]) {
         for protocol in elements(value) {
-            self.upgrade = true;
-            self.websocket |= protocol.eq_ignore_ascii_case(b"websocket");
+            self.said.add(Said::UPGRADE);
+            if protocol.eq_ignore_ascii_case(b"websocket") {
+                self.said.add(Said::WEBSOCKET);
+            }
         }
     }
 
@@ -166,53 +232,66 @@ impl<'h> Seen<'h> {
     #[cold]
     fn expect(&mut self, value: &[u8]) {
         for expectation in elements(value) {
-            match expectation.eq_ignore_ascii_case(b"100-continue") {
-                true => self.expects_continue = true,
-                false => self.expects_other = true,
-            }
+            self.said.add(match expectation.eq_ignore_ascii_case(b"100-continue") {
+                true => Said::EXPECTS_CONTINUE,
+                false => Said::EXPECTS_OTHER,
+            });
         }
     }
 
     #[inline]
     fn conclude(
         &self,
-        method: Method<'_>,
+        host: Option<&'h [u8]>,
+        method: &str,
+        version: Version,
+        limits: &Limits,
+    ) -> Result<Framing<'h>, Refusal> {
+        if self.said.0 & !Said::KEEP_ALIVE.0 != 0 {
+            return self.conclude_unusual(host, method, version, limits);
+        }
+        check_host(host, version, limits)?;
+        Ok(Framing { host, body: BodyKind::None, said: self.said })
+    }
+
+    #[inline(never)]
+    fn conclude_unusual(
+        &self,
+        host: Option<&'h [u8]>,
+        method: &str,
         version: Version,
         limits: &Limits,
     ) -> Result<Framing<'h>, Refusal> {
         let body = body(self.length, self.coding, version)?;
-        let current = version == Version::Http11;
-        match self.host {
-            // RFC 9112 §3.2; policy if empty.
-            Some(host) if is_valid_host(host, limits) => {}
-            Some(_) => return Err(Refusal::Host),
-            None if current => return Err(Refusal::HostMissing),
-            None => {}
-        }
+        check_host(host, version, limits)?;
         if matches!(body, BodyKind::Length(length) if length > limits.body_bytes) {
             return Err(Refusal::BodyTooLarge);
         }
-        // Fields that an HTTP/1.0 peer cannot mean are ignored: RFC 9110 §10.1.1 and §7.8.
-        if current && self.expects_other && !limits.lenient {
+        let is_current = version == Version::Http11;
+        if is_current && self.said.has(Said::EXPECTS_OTHER) && !limits.lenient {
             return Err(Refusal::Expectation);
         }
-        let expects_continue = current && self.expects_continue && body != BodyKind::None;
-        let upgrade = current && self.upgrade_option && self.upgrade;
         // A handshake is a GET (RFC 6455 §4.1); of another version it is refused (§4.4, policy
         // where no route of ours speaks WebSocket).
-        let is_handshake = upgrade && self.websocket && method == Method::Get;
-        if is_handshake && self.other_websocket_version {
+        let is_handshake =
+            method == "GET" && self.said.has(Said::WEBSOCKET) && self.said.upgrade(version);
+        if is_handshake && self.said.has(Said::OTHER_WEBSOCKET_VERSION) {
             return Err(Refusal::WebSocketVersion);
         }
-        let keep_alive = !self.close && (current || self.keep_alive);
-        Ok(Framing { host: self.host, body, keep_alive, expects_continue, upgrade })
+        Ok(Framing { host, body, said: self.said })
     }
 }
 
-/// Whether `host` is an authority, or empty where that is let through.
-#[inline]
-fn is_valid_host(host: &[u8], limits: &Limits) -> bool {
-    host::is_authority(host) || limits.lenient && host.is_empty()
+/// RFC 9112 §3.2: always in 1.1, and an authority; policy if empty.
+#[inline(always)]
+fn check_host(host: Option<&[u8]>, version: Version, limits: &Limits) -> Result<(), Refusal> {
+    match host {
+        Some(host) if host::is_authority(host) => Ok(()),
+        Some(b"") if limits.lenient => Ok(()),
+        Some(_) => Err(Refusal::Host),
+        None if version == Version::Http11 => Err(Refusal::HostMissing),
+        None => Ok(()),
+    }
 }
 
 /// The elements of a list, without the white space around them; empty ones count for nothing

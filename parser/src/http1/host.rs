@@ -21,14 +21,26 @@ use std::net::Ipv6Addr;
 /// assert!(host::is_authority(b"[::1]:80"));
 /// assert!(!host::is_authority(b"user@example.org"));
 /// ```
-#[inline]
 pub fn is_authority(value: &[u8]) -> bool {
-    // Almost every host is plain name bytes and a port; the rest has its own function.
-    let name = value.iter().take_while(|&&byte| PLAIN[byte as usize]).count();
-    match value.get(name) {
-        None => name != 0,
-        Some(b':') => name != 0 && is_port(&value[name + 1..]),
-        Some(_) => is_unusual_authority(value),
+    // Almost every host is a plain name, then perhaps a short port; the rest has its own function.
+    let is_plain = |byte: u8| PLAIN[usize::from(byte)];
+    let (fours, _) = value.as_chunks();
+    let fours = fours
+        .iter()
+        .take_while(|&&[a, b, c, d]| is_plain(a) & is_plain(b) & is_plain(c) & is_plain(d));
+    let mut host = 4 * fours.count();
+    while let Some(&byte) = value.get(host)
+        && is_plain(byte)
+    {
+        host += 1;
+    }
+    match value.get(host..) {
+        Some([]) => host != 0,
+        Some([b':', port @ ..]) if host != 0 => match port.len() <= 4 {
+            true => port.iter().all(u8::is_ascii_digit),
+            false => is_port(port),
+        },
+        _ => is_unusual_authority(value),
     }
 }
 
@@ -47,7 +59,6 @@ const fn plain() -> [bool; 256] {
     table
 }
 
-#[inline]
 fn is_port(port: &[u8]) -> bool {
     let mut number = 0;
     for byte in port {
@@ -140,6 +151,34 @@ mod tests {
             "%41.example:1",
         ] {
             assert!(is_authority(host.as_bytes()), "{host}");
+        }
+    }
+
+    /// The usual host is judged four bytes at a time: each byte must count wherever it stands.
+    #[test]
+    fn every_byte_counts_at_every_place() {
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=".contains(&byte);
+        for bytes in 1..=13 {
+            for place in 0..bytes {
+                for byte in (0..=255u8).filter(|byte| !b"%[:".contains(byte)) {
+                    for (port, is_port) in [
+                        ("", true),
+                        (":", true),
+                        (":80", true),
+                        (":8080", true),
+                        (":65535", true),
+                        (":65536", false),
+                        (":8x", false),
+                        (":80:80", false),
+                    ] {
+                        let mut value = vec![b'a'; bytes];
+                        value[place] = byte;
+                        value.extend_from_slice(port.as_bytes());
+                        let expect = is_name(byte) && is_port;
+                        assert_eq!(is_authority(&value), expect, "{}", value.escape_ascii());
+                    }
+                }
+            }
         }
     }
 

@@ -105,10 +105,10 @@ impl RequestMachine {
     /// # Errors
     /// A [`Refusal`]: the connection must be closed after the answer.
     #[inline]
-    pub fn parse_head<'h, 'b: 'h>(
+    pub fn parse_head<'h>(
         &mut self,
-        input: &'b [u8],
-        slots: &'h mut FieldSlots<'b>,
+        input: &'h [u8],
+        slots: &'h mut FieldSlots<'h>,
         limits: &Limits,
     ) -> Result<Progress<Head<'h>>, Refusal> {
         let State::Head(parser) = &mut self.state else {

@@ -58,8 +58,18 @@ impl<'b> Method<'b> {
 impl<'b> From<&'b str> for Method<'b> {
     #[inline]
     fn from(name: &'b str) -> Self {
+        match name {
+            "GET" => Method::Get,
+            _ => Method::from_rest(name),
+        }
+    }
+}
+
+impl<'b> Method<'b> {
+    /// Any method but GET.
+    #[inline(never)]
+    fn from_rest(name: &'b str) -> Self {
         match name.as_bytes() {
-            b"GET" => Method::Get,
             b"HEAD" => Method::Head,
             b"POST" => Method::Post,
             b"PUT" => Method::Put,

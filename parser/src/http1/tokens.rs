@@ -9,16 +9,14 @@ use std::mem::MaybeUninit;
 use httparse::{EMPTY_HEADER, Error, Header, Status};
 
 use super::limits::FIELDS_MAX;
-#[cfg(test)]
-use super::scan;
 use super::{Limits, Version};
 use crate::Refusal;
 
 /// Room for the fields of one head, untouched until something is written to it.
-pub(super) struct Slots<'b> {
-    usual: [MaybeUninit<Header<'b>>; FIELDS_MAX],
+pub(super) struct Slots<'h> {
+    pub(super) usual: [MaybeUninit<Header<'h>>; FIELDS_MAX],
     /// For heads of a later minor version, which need slots that are initialized.
-    later: MaybeUninit<[Header<'b>; FIELDS_MAX]>,
+    pub(super) later: MaybeUninit<[Header<'h>; FIELDS_MAX]>,
 }
 
 impl Slots<'_> {
@@ -32,67 +30,75 @@ impl Slots<'_> {
 const VERSION_BYTES: usize = 8;
 
 /// A head cut into its parts.
-pub(super) struct Tokens<'h, 'b> {
-    pub(super) method: &'b str,
-    pub(super) target: &'b str,
+pub(super) struct Tokens<'h> {
+    pub(super) method: &'h str,
+    pub(super) target: &'h str,
     pub(super) version: Version,
-    pub(super) fields: &'h [Header<'b>],
+    pub(super) fields: &'h [Header<'h>],
     pub(super) bytes: usize,
 }
 
-/// Cuts the head at the front of `input`; `None` if it is not complete.
-#[inline]
-pub(super) fn tokenize<'h, 'b: 'h>(
-    input: &'b [u8],
-    slots: &'h mut Slots<'b>,
+/// What is left to do where `httparse` did not find a whole head of a version it knows: it found
+/// `result` and came as far as `method` and `target`.
+#[cold]
+#[inline(never)]
+pub(super) fn rare<'h>(
+    input: &'h [u8],
+    result: httparse::Result<usize>,
+    method: Option<&'h str>,
+    target: Option<&'h str>,
+    slots: &'h mut MaybeUninit<[Header<'h>; FIELDS_MAX]>,
     limits: &Limits,
-) -> Result<Option<Tokens<'h, 'b>>, Refusal> {
-    #[cfg(test)]
-    scan::work::add(input.len());
-    let fields_max = limits.fields.min(FIELDS_MAX);
-    let Slots { usual, later } = slots;
-    // httparse would skip any number of empty lines; ours are already gone.
-    let mut request = httparse::Request::new(&mut []);
-    match request.parse_with_uninit_headers(input, &mut usual[..fields_max]) {
-        Ok(Status::Complete(bytes)) => {
-            let (Some(method), Some(target), Some(minor)) =
-                (request.method, request.path, request.version)
-            else {
-                return Ok(None);
-            };
-            let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
-            Ok(Some(Tokens { method, target, version, fields: request.headers, bytes }))
+) -> Result<Option<Tokens<'h>>, Refusal> {
+    match (result, method, target) {
+        (Ok(_), ..) => Ok(None),
+        (Err(Error::Version), Some(method), Some(target)) => {
+            later_minor(input, method, target, slots, limits)
         }
-        Ok(Status::Partial) => Ok(None),
-        Err(error) => match (error, request.method, request.path) {
-            (Error::Token, None, _) => Err(Refusal::Method),
-            (Error::Token, Some(_), _) => Err(Refusal::Target),
-            (Error::Version, Some(method), Some(target)) => {
-                later_minor(input, method, target, later, fields_max)
+        (Err(error), method, target) => Err(refusal_of(input, error, method, target)),
+    }
+}
+
+/// The refusal that a part of a head leads to, if there is one.
+pub(super) fn fault_of(input: &[u8], limits: &Limits) -> Option<Refusal> {
+    let Slots { mut usual, mut later } = Slots::new();
+    let mut request = httparse::Request::new(&mut []);
+    let fields_max = limits.fields.min(FIELDS_MAX);
+    let result = request.parse_with_uninit_headers(input, &mut usual[..fields_max]);
+    rare(input, result, request.method, request.path, &mut later, limits).err()
+}
+
+/// The refusal for an error of the tokenizer, which had come so far in `input`.
+fn refusal_of(input: &[u8], error: Error, method: Option<&str>, target: Option<&str>) -> Refusal {
+    match (error, method, target) {
+        (Error::Token, None, _) => Refusal::Method,
+        (Error::Token, Some(_), _) => Refusal::Target,
+        // A line end that is none: behind the version, or behind the last field. Only the former
+        // can be something else than a bare CR.
+        (Error::NewLine, Some(method), Some(target)) => {
+            match version_on(input, method, target).get(VERSION_BYTES) {
+                Some(b'\r' | b'\n') => Refusal::BareCarriageReturn,
+                _ => Refusal::Version,
             }
-            (Error::NewLine, Some(method), Some(target)) => {
-                Err(newline_refusal(version_on(input, method, target)))
-            }
-            (error, ..) => Err(refusal(error)),
-        },
+        }
+        (error, ..) => refusal(error),
     }
 }
 
 /// What stands behind the target: one space follows the method, one the target.
-fn version_on<'b>(input: &'b [u8], method: &str, target: &str) -> &'b [u8] {
+fn version_on<'h>(input: &'h [u8], method: &str, target: &str) -> &'h [u8] {
     input.get(method.len() + target.len() + 2..).unwrap_or_default()
 }
 
 /// A head whose version is neither 1.0 nor 1.1. A later 1.x is a 1.1 to us, as it is to everyone
 /// who implements 1.1 (RFC 9110 §2.5); all else is refused.
-#[cold]
-fn later_minor<'h, 'b: 'h>(
-    input: &'b [u8],
-    method: &'b str,
-    target: &'b str,
-    slots: &'h mut MaybeUninit<[Header<'b>; FIELDS_MAX]>,
-    fields_max: usize,
-) -> Result<Option<Tokens<'h, 'b>>, Refusal> {
+fn later_minor<'h>(
+    input: &'h [u8],
+    method: &'h str,
+    target: &'h str,
+    slots: &'h mut MaybeUninit<[Header<'h>; FIELDS_MAX]>,
+    limits: &Limits,
+) -> Result<Option<Tokens<'h>>, Refusal> {
     let lines = match version_on(input, method, target) {
         [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9', behind @ ..] => match behind {
             [] | [b'\r'] => return Ok(None),
@@ -109,6 +115,7 @@ fn later_minor<'h, 'b: 'h>(
         },
         _ => return Err(Refusal::Version),
     };
+    let fields_max = limits.fields.min(FIELDS_MAX);
     let fields = &mut slots.write([EMPTY_HEADER; FIELDS_MAX])[..fields_max];
     match httparse::parse_headers(lines, fields) {
         Ok(Status::Complete((bytes, fields))) => {
@@ -117,16 +124,6 @@ fn later_minor<'h, 'b: 'h>(
         }
         Ok(Status::Partial) => Ok(None),
         Err(error) => Err(refusal(error)),
-    }
-}
-
-/// A line end that is none: behind the version, or behind the last field. Only the former can be
-/// something else than a bare CR.
-#[cold]
-fn newline_refusal(version_on: &[u8]) -> Refusal {
-    match version_on.get(VERSION_BYTES) {
-        Some(b'\r' | b'\n') => Refusal::BareCarriageReturn,
-        _ => Refusal::Version,
     }
 }
 
