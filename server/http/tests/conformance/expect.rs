@@ -1,8 +1,8 @@
 //! What a client must see of a row: derived from the events that the row expects of the parser.
 
 use corelane_parser::Refusal;
-use corelane_parser::http1::response::{ResponseParser, ResponseSlots};
-use corelane_parser::http1::{Body, BodyKind, BodyStep, Limits, Method, Progress};
+
+use crate::wire;
 
 /// What a row leads to.
 #[derive(Debug, Default)]
@@ -103,10 +103,10 @@ impl Expected {
     pub(crate) fn check(&self, mut received: &[u8], byte_by_byte: bool) -> Result<(), String> {
         let mut continues = 0;
         for answer in &self.answers {
-            continues += skip_interim(&mut received);
+            continues += wire::skip_interim(&mut received);
             answer.check(&mut received)?;
         }
-        continues += skip_interim(&mut received);
+        continues += wire::skip_interim(&mut received);
         if !received.is_empty() {
             return Err(format!("more than {:?}", self.answers));
         }
@@ -119,54 +119,18 @@ impl Expected {
 }
 
 impl Answer {
-    /// Takes this answer, complete and well-formed, from the front of what was received.
+    /// Takes this answer from the front of what was received.
     fn check(&self, received: &mut &[u8]) -> Result<(), String> {
-        let limits = Limits::DEFAULT;
-        let method = if self.head_only { Method::Head } else { Method::Get };
-        let mut slots = ResponseSlots::new();
-        let parsed = ResponseParser::default().parse(received, method, &mut slots, &limits);
-        let head = match parsed {
-            Ok(Progress::Complete(head)) => head,
-            other => return Err(format!("{other:?} instead of {self:?}")),
+        let response = wire::response(received, self.head_only)?;
+        let body_fits = match &self.body {
+            Some(body) if !self.head_only => *body.as_bytes() == response.body[..],
+            _ => true,
         };
-        let says_close = head.header("Connection") == Some(b"close");
-        if (head.status(), says_close) != (self.status, self.close) {
-            return Err(format!("{head:?} instead of {self:?}"));
-        }
-        if head.header("Date").is_none() || head.body() == BodyKind::UntilClose {
-            return Err(format!("without Date or framing: {head:?}"));
-        }
-        let mut rest = &received[head.bytes()..];
-        let (mut body, mut data) = (Body::new(head.body(), &limits), Vec::new());
-        loop {
-            let step = body.advance(rest, &limits).map_err(|refusal| refusal.to_string())?;
-            rest = &rest[step.consumed()..];
-            match step {
-                BodyStep::Data { data: part, .. } => data.extend_from_slice(part),
-                BodyStep::NeedMore { .. } => return Err("an answer is cut short".to_owned()),
-                BodyStep::Done { .. } => break,
-            }
-        }
-        match &self.body {
-            Some(body) if !self.head_only && *body.as_bytes() != data[..] => {
-                Err(format!("{} instead of {body}", data.escape_ascii()))
-            }
-            _ => {
-                *received = rest;
-                Ok(())
-            }
+        match (response.status, response.close, body_fits) == (self.status, self.close, true) {
+            true => Ok(()),
+            false => Err(format!("{response:?} instead of {self:?}")),
         }
     }
-}
-
-/// Skips `100 Continue`, as often as it is there.
-fn skip_interim(received: &mut &[u8]) -> usize {
-    let mut count = 0;
-    while let Some(rest) = received.strip_prefix(b"HTTP/1.1 100 Continue\r\n\r\n") {
-        *received = rest;
-        count += 1;
-    }
-    count
 }
 
 /// Cuts the next word off: to a space, or a whole quoted text.

@@ -8,6 +8,8 @@ mod expect;
 mod net;
 #[path = "../../../../parser/tests/conformance/table/mod.rs"]
 mod table;
+#[path = "../checks/wire.rs"]
+mod wire;
 
 use corelane_eventloop::Faults;
 use corelane_parser::http1::Limits;
