@@ -10,6 +10,7 @@
 mod accept;
 mod admin;
 mod client;
+mod closes;
 mod command_line;
 mod descriptors;
 mod drain;
