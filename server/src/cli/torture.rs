@@ -10,17 +10,17 @@ use crate::torture::{self, Group, Load, Url};
 
 /// Options of `corelane torture`.
 #[derive(clap::Args, Debug)]
-#[command(long_about = "Attack an HTTP/1.1 server and say which rules it breaks\n\n\
-    Sends ambiguous, oversized, cut and slow requests over raw sockets, and judges what comes back: \
-    `ok`; `lenient`, which an RFC allows but which is risky, or less than it asks for; `VIOLATION`, \
-    which is against a MUST, or takes a part of one message for another, or shows that a limit is \
-    missing. It is an attack: run it only against servers of your own. Targets that are not loopback \
-    need --i-may.")]
-#[command(after_help = "Examples:\n  corelane torture http://127.0.0.1:8080/\n  \
+#[command(after_help = "Sends ambiguous, oversized, cut and slow requests over raw sockets and \
+    judges what comes back:\n  \
+    ok         as it should be\n  \
+    lenient    an RFC allows it, but it is risky, or less than the RFC asks for\n  \
+    VIOLATION  against a MUST; or a part of one message was taken for another; or there is no limit\n\n\
+    This is an attack: hundreds of connections, and up to 64 MiB on each of a few. Run it only against \
+    servers that are yours to attack. Targets that are not loopback need --i-may.\n\n\
+    Examples:\n  corelane torture http://127.0.0.1:8080/\n  \
     corelane torture http://127.0.0.1:8080/ --only framing --only close\n  \
     corelane torture http://127.0.0.1:8080/ --only slow --clients 300\n\n\
-    Exit code: 0 without a violation, 1 with any or if the server cannot be reached, 2 for wrong \
-    usage.")]
+    Exit code: 0 without a violation, 1 with any or if the server cannot be tested, 2 for wrong usage.")]
 pub(super) struct Args {
     /// What to ask for: something small that GET answers, as `http://HOST[:PORT][/PATH]`
     #[arg(value_name = "URL", value_parser = Url::parse)]

@@ -1,6 +1,8 @@
 //! How connections end, and what goes with an answer: Connection, half-close, early refusals, Expect,
 //! HEAD, Date.
 
+use std::time::Duration;
+
 use super::answer::Answer;
 use super::report::{Finding, Grade};
 use super::target::Target;
@@ -28,6 +30,8 @@ const GET: &str = "{get}\r\n";
 const BAD: &str = "{post}Content-Length: 5x\r\n\r\n";
 /// Bytes after a request that is refused early: more than a connection's buffers hold at first.
 const SURPLUS_BYTES: usize = 4 << 20;
+/// Between two pieces of it.
+const PAUSE: Duration = Duration::from_millis(2);
 
 macro_rules! scene {
     ($id:literal, $rule:literal, $sent:literal, $play:expr) => {
@@ -54,9 +58,9 @@ pub(crate) const SCENES: &[Scene] = &[
         |play| play.incomplete("{post}Transfer-Encoding: chunked\r\n\r\n5\r\nhe")),
     scene!("fin-before-last-chunk", "9112 §8", "no last chunk, then FIN",
         |play| play.incomplete("{post}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")),
-    scene!("early-refusal", "9112 §9.6", "a bad request, then 4 MiB at once",
+    scene!("early-refusal", "9112 §9.6", "a bad request, then 4 MiB",
         |play| play.refused_early("{post}Content-Length: 4194304x\r\n\r\n")),
-    scene!("early-refusal-head", "9112 §9.6", "a field of 4 MiB at once",
+    scene!("early-refusal-head", "9112 §9.6", "a field of 4 MiB",
         |play| play.refused_early("{get}A: ")),
     scene!("refusal-says-close", "9112 §9.6", "a bad request", refusal_says_close),
     scene!("head", "9112 §6.3", "HEAD, then GET", head),
@@ -155,6 +159,8 @@ impl Play<'_> {
         let mut sent = 0;
         while sent < SURPLUS_BYTES && self.wire.send(&surplus) == Sent::All {
             sent += surplus.len();
+            // All at once, it might be on its way before the server has looked at the first of it.
+            std::thread::sleep(PAUSE);
         }
         match self.wire.last_answer(false) {
             Ok(answer) => {

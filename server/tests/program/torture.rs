@@ -56,22 +56,46 @@ fn our_own_server_ends_slow_clients_and_serves_the_others() {
 #[test]
 fn a_bad_server_is_found_out() {
     let address = bad_server();
-    let (finished, report) =
-        torture(address, &["--only", "framing", "--only", "close", "--wait", "150ms"]);
+    let groups = ["framing", "lines", "pipelining", "close"];
+    let only: Vec<&str> = groups.iter().flat_map(|group| ["--only", group]).collect();
+    let (finished, report) = torture(address, &[&only[..], &["--wait", "150ms"]].concat());
     assert_eq!(finished.code, Some(1), "{finished:?}");
-    for id in ["cl-te", "te-cl", "te-unknown", "cl-letters", "cl-differ", "size-lf"] {
-        assert_eq!(grade(&report, id), "violation", "{id}");
-    }
-    for id in ["close", "http-1.0", "head", "date", "expect-at-once", "early-refusal"] {
-        let expected = if id == "expect-at-once" { "ok" } else { "violation" };
-        assert_eq!(grade(&report, id), expected, "{id}");
-    }
-    for id in ["length", "cl-twice", "still-serves"] {
-        assert_ne!(grade(&report, id), "violation", "{id}: not everything is wrong with it");
+    for (expected, ids) in [
+        // Not everything is wrong with it.
+        ("ok", &["length", "plain", "many", "expect-at-once", "still-serves"][..]),
+        ("lenient", &["cl-twice", "lf"]),
+        ("violation", &["cl-te", "te-cl", "te-unknown", "cl-letters", "cl-differ", "size-lf"]),
+        ("violation", &["host-none", "order", "every-cut"]),
+        ("violation", &["close", "http-1.0", "head", "date", "expect"]),
+    ] {
+        for id in ids {
+            assert_eq!(grade(&report, id), expected, "{id}");
+        }
     }
     let violations = report["violations"].as_u64().unwrap();
     let said = format!("error: http://{address}/: {violations} violations\n");
     assert_eq!(finished.stderr, said);
+}
+
+#[test]
+fn a_server_without_limits_is_found_out() {
+    // It answers a small GET, and swallows everything else.
+    let address = serve(|mut stream| {
+        let mut page = vec![0; 1 << 20];
+        while let Ok(n @ 1..) = stream.read(&mut page) {
+            if page[..n].ends_with(b"\r\n\r\n") && n < 100 {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+            }
+        }
+    });
+    let (finished, report) = torture(address, &["--only", "bombs", "--wait", "200ms"]);
+    assert_eq!(finished.code, Some(1), "{finished:?}");
+    let bombs = report["findings"].as_array().unwrap();
+    assert!(bombs.len() > 20);
+    for bomb in bombs {
+        let expected = if bomb["id"] == "still-serves" { "ok" } else { "violation" };
+        assert_eq!(bomb["grade"], expected, "{bomb}");
+    }
 }
 
 #[test]

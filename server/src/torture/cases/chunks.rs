@@ -86,7 +86,7 @@ pub(super) const CASES: &[Case] = &[
     // Trailers.
     chunked!("trailer-lf", "9112 §2.2", "LF after a trailer field", RejectOrTake,
         "5\r\nhello\r\n0\r\nA: b\n\r\n"),
-    chunked!("trailer-colon-space", "9112 §5.1", "space before the colon of a trailer", BreakOff,
+    chunked!("trailer-colon-space", "9112 §5.1", "space before the colon of a trailer", RejectOrTake,
         "5\r\nhello\r\n0\r\nA : b\r\n\r\n"),
     chunked!("trailer-no-colon", "9112 §7.1.2", "a trailer without a colon", RejectOrTake,
         "5\r\nhello\r\n0\r\nAbc\r\n\r\n"),
