@@ -29,17 +29,21 @@
 //! | TrailerLf | LF | TrailerStart |
 //! | EndLf | LF | done |
 //!
-//! Any other byte is a refusal. Framing is paid from an allowance that data earns: without it a
+//! Any other byte is a refusal: every CR has its LF, white space stands around `;` and `=` only
+//! (RFC 9110 §5.6.3), and never before a size or a CR (policy: some take it for part of the size).
+//! Trailer fields are parsed and dropped (RFC 9112 §7.1.2). Framing is paid from an allowance that data earns: without it a
 //! peer could send 20 bytes of framing for each byte of data, forever.
 
 use super::framing::{is_token_byte, is_value_byte};
 use super::{BodyStep, Limits};
 use crate::Refusal;
 
-/// Digits of a chunk size, leading zeros included.
+/// Digits of a chunk size, leading zeros included: none can overflow (RFC 9112 §7.1), and zeros
+/// are no way to send without end (policy).
 const DIGITS_MAX: u8 = 16;
 
-/// Bytes of framing a body may have before any data, and the most it can save up.
+/// Bytes of framing a body may have before any data, and the most it can save up (policy, which
+/// RFC 9112 §7.1.1 asks for).
 const ALLOWANCE_BYTES: u16 = 16 * 1024;
 
 /// Bytes of framing each byte of data pays for. Chunks of one byte need five.

@@ -126,8 +126,8 @@ pub(super) fn read<'h>(
         Seen { content_type: None, length: None, coding: Coding::None, said: Said::default() };
     let base = head.as_ptr().addr();
     for field in fields {
-        // The tokenizer takes a bare LF for a line end; we do not. The LF before a name is
-        // certain, so the byte before that tells.
+        // The tokenizer takes a bare LF for a line end, as RFC 9112 §2.2 allows; we do not
+        // (policy). The LF before a name is certain, so the byte before that tells.
         let start = field.name.as_ptr().addr().wrapping_sub(base);
         if head.get(start.wrapping_sub(2)) != Some(&b'\r') {
             return Err(Refusal::BareLineFeed);

@@ -318,6 +318,7 @@ impl<'h> Head<'h> {
         if bytes > limits.request_line_bytes.min(limits.field_line_bytes) {
             check_lines(&window[..bytes], begin, limits)?;
         }
+        // RFC 9112 §3: longer than any method there is.
         if method.len() > METHOD_BYTES_MAX {
             return Err(Refusal::MethodTooLong);
         }
@@ -386,10 +387,29 @@ impl<'h> Head<'h> {
     }
 
     /// The value of Host: always there and a valid authority in HTTP/1.1, or empty with
-    /// [`Limits::lenient`]. With an absolute target it means nothing (RFC 9112 §3.2.2).
+    /// [`Limits::lenient`]. With an absolute target it means nothing (RFC 9112 §3.2.2):
+    /// [`authority`](Head::authority) is what to go by.
     #[inline]
     pub fn host(&self) -> Option<&'h [u8]> {
         self.parts.host
+    }
+
+    /// Whom the request is for (RFC 9110 §7.1): the authority in the target where its form has
+    /// one, whatever Host says then (RFC 9112 §3.2.2), and else the value of Host. Absent in
+    /// HTTP/1.0 only; empty where [`host`](Head::host) is.
+    ///
+    /// ```
+    /// use corelane_parser::http1::{FieldSlots, HeadParser, Limits, Progress};
+    ///
+    /// let input = b"GET http://a.example:81/ HTTP/1.1\r\nHost: b.example\r\n\r\n";
+    /// let mut slots = FieldSlots::new();
+    /// let progress = HeadParser::new().parse(input, &mut slots, &Limits::DEFAULT)?;
+    /// let Progress::Complete(head) = progress else { panic!("the head is whole") };
+    /// assert_eq!(head.authority(), Some(&b"a.example:81"[..]));
+    /// # Ok::<(), corelane_parser::Refusal>(())
+    /// ```
+    pub fn authority(&self) -> Option<&'h [u8]> {
+        target::authority(self.parts.form, self.parts.target).map(str::as_bytes).or(self.host())
     }
 
     /// How the end of the body is found.

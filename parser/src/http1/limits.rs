@@ -16,20 +16,20 @@ pub const FIELDS_MAX: usize = 100;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of a whole head, empty lines before it and the empty line that ends it included.
-    /// More is 431. Default 32 KiB; at most `u32::MAX`.
+    /// More is 431 (RFC 6585 §5). Default 32 KiB; at most `u32::MAX`.
     pub head_bytes: usize,
-    /// Bytes of the request line without its CRLF. More is 414. Default 8 KiB.
+    /// Bytes of the request line without its CRLF. More is 414 (RFC 9112 §3). Default 8 KiB.
     pub request_line_bytes: usize,
-    /// Bytes of one field line without its CRLF. More is 431. Default 16 KiB.
+    /// Bytes of one field line without its CRLF. More is 431 (RFC 6585 §5). Default 16 KiB.
     pub field_line_bytes: usize,
-    /// Fields in a head. More is 431. Default 64; values above [`FIELDS_MAX`] mean
+    /// Fields in a head. More is 431 (RFC 6585 §5). Default 64; values above [`FIELDS_MAX`] mean
     /// [`FIELDS_MAX`].
     pub fields: usize,
-    /// Bytes of a body, framing not counted. More is 413. Default 1 MiB.
+    /// Bytes of a body, framing not counted. More is 413 (RFC 9110 §15.5.14). Default 1 MiB.
     pub body_bytes: u64,
-    /// Bytes of one chunk's extensions. More is 400. Default 1 KiB.
+    /// Bytes of one chunk's extensions. More is 400 (RFC 9112 §7.1.1). Default 1 KiB.
     pub chunk_extension_bytes: u16,
-    /// Bytes of a whole trailer section. More is 431. Default 8 KiB.
+    /// Bytes of a whole trailer section. More is 431 (RFC 6585 §5). Default 8 KiB.
     pub trailer_bytes: u16,
     /// Waives five rules that keep some clients out. Default off. Off they are refused:
     ///

@@ -37,6 +37,7 @@ impl Default for ResponseSlots<'_> {
 }
 
 /// Parses one response head, over as many calls as its bytes need to arrive. Plain data, 8 bytes.
+/// Of HTTP/1.0 and 1.1 only.
 ///
 /// ```
 /// use corelane_parser::http1::response::{ResponseParser, ResponseSlots};

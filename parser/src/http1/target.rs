@@ -50,6 +50,17 @@ pub(crate) fn path_and_query(form: TargetForm, target: &str) -> (&str, Option<&s
     (if path.is_empty() { "/" } else { path }, query)
 }
 
+/// The authority in `target`, where its form has one.
+pub(crate) fn authority(form: TargetForm, target: &str) -> Option<&str> {
+    match form {
+        TargetForm::Absolute => {
+            Some(&target[scheme_bytes(target).unwrap_or(0)..authority_end(target)])
+        }
+        TargetForm::Authority => Some(target),
+        TargetForm::Origin | TargetForm::Asterisk => None,
+    }
+}
+
 #[inline]
 fn check_bytes(bytes: &[u8], limits: &Limits) -> Result<(), Refusal> {
     if !bytes.is_ascii() && !limits.lenient {
@@ -189,6 +200,21 @@ mod tests {
             ("http:///", Refusal::TargetForm),
         ] {
             assert_eq!(check("GET", target, &lenient), Err(refusal), "{target}");
+        }
+    }
+
+    #[test]
+    fn authority_of_each_form() {
+        use TargetForm::{Absolute, Asterisk, Authority, Origin};
+        for (form, target, expect) in [
+            (Origin, "//h/a", None),
+            (Absolute, "http://h", Some("h")),
+            (Absolute, "HTTPS://[::1]:8?q", Some("[::1]:8")),
+            (Absolute, "http://h:1/a?http://x/", Some("h:1")),
+            (Authority, "h:1", Some("h:1")),
+            (Asterisk, "*", None),
+        ] {
+            assert_eq!(authority(form, target), expect, "{target}");
         }
     }
 
