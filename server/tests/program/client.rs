@@ -131,7 +131,7 @@ impl<S: Read + Write> Client<S> {
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         let mut page = vec![0; 64 * 1024];
         loop {
-            match self.stream.read(&mut page) {
+            match self.read(&mut page) {
                 Ok(0) => break,
                 Ok(n) => self.buffer.extend_from_slice(&page[..n]),
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => break,
@@ -144,14 +144,24 @@ impl<S: Read + Write> Client<S> {
     /// Receives once, up to `n` bytes, which are kept for later.
     pub(crate) fn receive_some(&mut self, n: usize) {
         let mut page = vec![0; n];
-        let n = self.stream.read(&mut page).unwrap();
+        let n = self.read(&mut page).unwrap();
         self.buffer.extend_from_slice(&page[..n]);
     }
 
     fn receive(&mut self) -> usize {
         let mut page = [0; 16 * 1024];
-        let n = self.stream.read(&mut page).expect("an answer or an end in time");
+        let n = self.read(&mut page).expect("an answer or an end in time");
         self.buffer.extend_from_slice(&page[..n]);
         n
+    }
+
+    /// A read with a time-out is interrupted by signals that concern nobody here.
+    fn read(&mut self, page: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            match self.stream.read(page) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                other => return other,
+            }
+        }
     }
 }
