@@ -6,6 +6,7 @@ use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 use super::answer::{self, Answer, Front};
 
@@ -196,10 +197,65 @@ impl Wire {
     }
 
     fn ready(&self, flags: PollFlags, deadline: Instant) -> Option<PollFlags> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let mut polled = [PollFd::new(&self.stream, flags)];
-        // A signal is as good as nothing: whoever waits looks again.
-        let count = poll(&mut polled, Timespec::try_from(left).ok().as_ref()).unwrap_or(0);
-        (count > 0).then(|| polled[0].revents())
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let mut polled = [PollFd::new(&self.stream, flags)];
+            match poll(&mut polled, Timespec::try_from(left).ok().as_ref()) {
+                Err(Errno::INTR) => {}
+                Ok(count) if count > 0 => return Some(polled[0].revents()),
+                Ok(_) | Err(_) => return None,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    const WAIT: Duration = Duration::from_millis(100);
+
+    /// A wire, and the stream at its other end.
+    fn pair() -> (Wire, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (Wire::new(stream, WAIT).unwrap(), listener.accept().unwrap().0)
+    }
+
+    #[test]
+    fn answers_come_one_by_one_and_then_the_end() {
+        let (mut wire, mut other) = pair();
+        assert_eq!(wire.answer(false), Err(Lack::Quiet));
+        other
+            .write_all(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 None\r\n\r\nHTTP/1.1 200")
+            .unwrap();
+        assert_eq!(wire.first_status(), None, "it is interim");
+        assert_eq!(wire.first_status(), Some(204));
+        assert_eq!(wire.last_answer(false).map(|answer| answer.status), Ok(204));
+        assert_eq!(wire.answer(false), Err(Lack::Quiet));
+        other.write_all(b" OK\r\n\r\nto the end").unwrap();
+        drop(other);
+        let last = wire.last_answer(false).unwrap();
+        assert_eq!((last.status, last.body_bytes), (200, 10));
+        assert_eq!(wire.answer(false), Err(Lack::Ended(End::Closed)));
+    }
+
+    #[test]
+    fn a_reset_is_told_from_an_end() {
+        let (mut wire, other) = pair();
+        assert_eq!(wire.send(b"nobody reads this"), Sent::All);
+        // Closed with unread input: the kernel answers with a reset.
+        drop(other);
+        assert_eq!(wire.rest(), Lack::Ended(End::Reset));
+    }
+
+    #[test]
+    fn whoever_reads_nothing_stalls_us_and_whoever_is_gone_ends_it() {
+        let (mut wire, other) = pair();
+        let much = vec![0; 64 << 20];
+        assert_eq!(wire.send(&much), Sent::Stalled);
+        drop(other);
+        assert_eq!(wire.send(&much), Sent::Over);
     }
 }
