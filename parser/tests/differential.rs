@@ -8,6 +8,7 @@ mod table;
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
+use proptest::test_runner::RngSeed;
 
 const METHODS: &[&str] = &["GET", "POST", "HEAD", "OPTIONS", "CONNECT", "get", "A!#$%&'*+-.^_`|~9"];
 
@@ -217,8 +218,20 @@ fn with_cuts(
         .prop_map(|(cuts, bytes)| [cuts, bytes].concat())
 }
 
+/// The same cases in every run; PROPTEST_RNG_SEED and PROPTEST_CASES ask for others.
+fn config() -> ProptestConfig {
+    let mut config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    if std::env::var_os("PROPTEST_RNG_SEED").is_none() {
+        config.rng_seed = RngSeed::Fixed(1);
+    }
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = 10_000;
+    }
+    config
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 20_000, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn heads_agree(input in with_cuts(with_faults(head()), 1)) {
