@@ -334,8 +334,9 @@ fn main() {
     if count(&arguments).is_some() {
         return;
     }
-    // Without it cargo only asks whether everything runs, or what there is.
-    if arguments.iter().any(|argument| argument == "--bench") {
+    // Otherwise cargo only asks whether everything runs, or what there is.
+    let has = |wanted: &str| arguments.iter().any(|argument| argument == wanted);
+    if has("--bench") && !has("--test") && !has("--list") {
         report_ratios();
     }
     parser();
