@@ -43,8 +43,9 @@ pub struct Limits {
     ///
     /// No rule is waived by which two parties could come to disagree on where a message ends or
     /// whom it is for: bare line ends, folded lines, white space around names, a repeated or
-    /// unusual Content-Length, any Transfer-Encoding but chunked, a repeated or invalid Host and
-    /// malformed chunks are refused in either case.
+    /// unusual Content-Length, any Transfer-Encoding but chunked, names that pass for those two
+    /// elsewhere (`Content_Length`), a repeated or invalid Host and malformed chunks are refused in
+    /// either case.
     pub lenient: bool,
 }
 
