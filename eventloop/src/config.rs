@@ -56,7 +56,8 @@ pub struct LaneConfig {
     pub gate_time: Nanos,
     /// How long input is discarded after [`Flow::Linger`](crate::Flow::Linger). Default 2 s.
     pub linger_time: Nanos,
-    /// How many bytes of input are discarded then. Default 256 KiB.
+    /// How many bytes of input are discarded then. Default 16 MiB: a client that sends a large body all
+    /// the same should read why not, and the time bounds it anyway.
     pub linger_bytes: u32,
     /// Where [`Io::random`](crate::Io::random) starts. Give it entropy where jitter should differ
     /// between processes. Default 0.
@@ -82,7 +83,7 @@ impl Default for LaneConfig {
             read_credit: Nanos::from_secs(30),
             gate_time: Nanos::from_secs(30),
             linger_time: Nanos::from_secs(2),
-            linger_bytes: 256 * 1024,
+            linger_bytes: 16 * 1024 * 1024,
             seed: 0,
         }
     }

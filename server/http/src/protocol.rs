@@ -145,7 +145,9 @@ impl<H: Handler> Http<H> {
             io.out().put(CONTINUE);
         }
         conn.since.get_or_insert(io.now());
-        let pace = Pace::begin(io.now(), io.received(), &self.config);
+        // What came with the head counts.
+        let before = io.received() - io.input().len() as u64;
+        let pace = Pace::begin(io.now(), before, &self.config);
         conn.request = Some(Pending { request, manner, pace });
         self.body(conn, io)
     }

@@ -150,3 +150,14 @@ fn a_connection_of_age_ends_between_requests() {
     assert_eq!(statuses(&answer), [200, 200]);
     assert_eq!(answer.matches("Connection: close\r\n").count(), 1);
 }
+
+#[test]
+fn what_comes_with_the_head_counts() {
+    let mut rig = Rig::calm(HttpConfig::default());
+    let client = rig.connect();
+    let mut bytes = b"PUT /a HTTP/1.1\r\nHost: test\r\nContent-Length: 100000\r\n\r\n".to_vec();
+    bytes.extend_from_slice(&[b'x'; 2400]);
+    rig.world.send(client, &bytes);
+    rig.pass(Nanos::from_millis(1));
+    ends_after(&mut rig, client, Nanos::from_millis(14_999));
+}
