@@ -566,6 +566,16 @@ mod tests {
             ("PUT / HTTP/1.1", &[("Transfer-Encoding", ",chunked")], Refusal::TransferEncoding),
             ("PUT / HTTP/1.1", &[("Transfer-Encoding", "x")], Refusal::ChunkedNotLast),
             ("PUT / HTTP/1.1", &[("Transfer-Encoding", "x, chunked")], Refusal::CodingUnknown),
+            (
+                "PUT / HTTP/1.1",
+                &[("Host", "h"), ("Content_Length", "5")],
+                Refusal::FieldNameAmbiguous,
+            ),
+            (
+                "PUT / HTTP/1.1",
+                &[("Host", "h"), ("Transfer_Encoding", "chunked")],
+                Refusal::FieldNameAmbiguous,
+            ),
             ("PUT / HTTP/1.1", &[("A ", "b")], Refusal::FieldName),
             ("PUT / HTTP/1.1", &[("A", "b\n")], Refusal::BareLineFeed),
             ("PUT / HTTP/1.1", &[("A", "b\rc")], Refusal::BareCarriageReturn),
