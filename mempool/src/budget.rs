@@ -200,6 +200,21 @@ mod tests {
     }
 
     #[test]
+    fn the_tightest_is_the_one_nearest_to_its_limit_in_proportion() {
+        let process = Budget::new(1_000);
+        let lane = Budget::within(&process, 100);
+        let pool = Budget::within(&lane, usize::MAX);
+        let limit = |budget: &Budget| budget.tightest().limit();
+        assert_eq!(pool.try_charge(50), Ok(()));
+        assert_eq!((limit(&pool), limit(&lane), limit(&process)), (100, 100, 1_000));
+        assert_eq!(process.try_charge(700), Ok(()));
+        assert_eq!(limit(&pool), 1_000, "750 of 1,000 are more than 50 of 100");
+        lane.set_limit(0);
+        assert_eq!(limit(&pool), 0);
+        assert_eq!(limit(&Budget::within(&Budget::unlimited(), usize::MAX)), usize::MAX);
+    }
+
+    #[test]
     fn a_lowered_limit_refuses_until_enough_came_back() {
         let budget = Budget::new(100);
         assert_eq!(budget.try_charge(80), Ok(()));
