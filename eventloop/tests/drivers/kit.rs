@@ -69,6 +69,8 @@ enum State {
     AwaitingAnswer,
     AwaitingSent(Mark),
     Producing { at: u64, left: u64 },
+    /// Shed: marks may still be reached, but nothing more is said.
+    Over,
 }
 
 impl Protocol for Kit {
@@ -100,6 +102,7 @@ impl Protocol for Kit {
                     return Flow::Abort;
                 }
                 io.out().put(b"shed\n");
+                conn.state = State::Over;
                 return Flow::Finish;
             }
             Event::Stopping => {
