@@ -12,10 +12,10 @@ use crate::protocol::{Closed, Event, Protocol};
 use crate::step::close;
 use crate::time::Nanos;
 
-/// How often the budget is looked at…
+/// How often the budget is looked at, if the lane's pool does not grow: then at once.
 const PAUSE: Nanos = Nanos::from_millis(10);
-/// …and how much longer per connection while memory is short, since all of them are looked at then:
-/// that takes about a tenth of this time.
+/// The time between two looks at all connections, for each of them: such a look takes about a tenth of
+/// it.
 const PAUSE_PER_LINK: Nanos = Nanos::from_micros(1);
 
 /// Memory is short when more than 7/8 of a limit is used; connections are shed until 3/4 is.
@@ -29,6 +29,10 @@ const SHED_MAX: usize = 1024;
 #[derive(Debug, Default)]
 pub(crate) struct Relief {
     at: Nanos,
+    /// How often the pool had taken memory from the system at the last look.
+    grown: u64,
+    /// When all connections may be looked at again.
+    scan_at: Nanos,
     /// Memory was short the last time: to be looked at even if nothing else happens.
     short: bool,
 }
@@ -44,7 +48,8 @@ impl<P: Protocol> Lane<P> {
     #[inline]
     pub(crate) fn relieve(&mut self) {
         let services = self.services();
-        if services.now >= services.relief.at {
+        let relief = &services.relief;
+        if services.now >= relief.at || services.pool.allocations() != relief.grown {
             self.relieve_now();
         }
     }
@@ -61,7 +66,9 @@ impl<P: Protocol> Lane<P> {
     #[cold]
     fn relieve_now(&mut self) {
         let (_, links, services) = self.parts();
-        services.relief = Relief { at: services.now + PAUSE, short: false };
+        services.relief.at = services.now + PAUSE;
+        services.relief.grown = services.pool.allocations();
+        services.relief.short = false;
         if beyond(services.pool.budget(), EIGHTHS_SHORT) == 0 {
             return;
         }
@@ -70,8 +77,12 @@ impl<P: Protocol> Lane<P> {
         if lent == 0 || beyond(services.pool.budget(), EIGHTHS_SHORT) == 0 {
             return;
         }
-        let pause = PAUSE + Nanos(PAUSE_PER_LINK.0.saturating_mul(links.len() as u64));
-        services.relief = Relief { at: services.now + pause, short: true };
+        services.relief.short = true;
+        if services.now < services.relief.scan_at {
+            return;
+        }
+        let pause = Nanos(PAUSE_PER_LINK.0.saturating_mul(links.len() as u64));
+        services.relief.scan_at = services.now + pause;
         // Other lanes do their part: each is to free what is in proportion to what it has lent.
         let (excess, used) = {
             let tightest = services.pool.budget().tightest();

@@ -219,6 +219,13 @@ impl Pool {
         }
     }
 
+    /// Buffers made from memory of the system so far: what [`PoolStats::allocations`] says, for those
+    /// who only want to know whether the pool has grown.
+    #[inline]
+    pub fn allocations(&self) -> u64 {
+        self.allocations
+    }
+
     /// This pool's account within the budget it was configured with.
     pub fn budget(&self) -> &Arc<Budget> {
         &self.budget

@@ -68,7 +68,10 @@ enum State {
     Sleeping(Nanos),
     AwaitingAnswer,
     AwaitingSent(Mark),
-    Producing { at: u64, left: u64 },
+    Producing {
+        at: u64,
+        left: u64,
+    },
     /// Shed: marks may still be reached, but nothing more is said.
     Over,
 }

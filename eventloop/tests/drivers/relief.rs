@@ -142,7 +142,9 @@ fn lanes_share_the_burden() {
     stage.until("memory is given back", |_| budget.used() <= 448 * KIB);
     stage.during(Nanos::from_secs(1));
     // The first to look sheds half of what is too much, the other half of the rest and its part.
-    assert_eq!([0, 1].map(|lane| stage.lanes[lane].stats().shed), [8, 6]);
+    let mut shed = [0, 1].map(|lane| stage.lanes[lane].stats().shed);
+    shed.sort_unstable();
+    assert_eq!(shed, [6, 8]);
 }
 
 /// There would be no use in telling whoever does not read: what waits for it is dropped.
