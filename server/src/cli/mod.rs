@@ -10,6 +10,7 @@ mod listen;
 mod run;
 mod torture;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -19,7 +20,8 @@ use clap::{Parser, Subcommand};
 #[command(name = "corelane", version, about, propagate_version = true)]
 #[command(after_help = "Examples:\n  corelane fixed                      \
     every request gets `Vrypt`, on port 8080\n  corelane fixed 3000 --body hello    \
-    another port and body\n  corelane fixed --help               all options")]
+    another port and body\n  corelane fixed --help               all options\n  \
+    corelane torture http://127.0.0.1:8080/   attack a server of yours")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -66,14 +68,19 @@ pub fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(message)) => {
-            eprintln!("error: {message}\n\nFor more information, try '--help'.");
+            say(&format!("error: {message}\n\nFor more information, try '--help'."));
             ExitCode::from(2)
         }
         Err(Failure::Run(error)) => {
-            eprintln!("error: {error:#}");
+            say(&format!("error: {error:#}"));
             ExitCode::from(1)
         }
     }
+}
+
+/// Prints a line on standard error. Who reads it may be gone, and then `eprintln!` would panic.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 fn log_to_stderr() {
@@ -85,5 +92,7 @@ fn log_to_stderr() {
         .with_env_filter(filter)
         .with_ansi(colour)
         .with_writer(std::io::stderr)
+        // They would be printed by `eprintln!`: see `say`.
+        .log_internal_errors(false)
         .init();
 }

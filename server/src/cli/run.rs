@@ -144,10 +144,10 @@ fn obey_signals(stopper: Stopper, stopping: Arc<AtomicBool>, drain: Nanos) -> an
     let obey = move || {
         for _signal in signals.forever() {
             if stopping.swap(true, Ordering::Relaxed) {
-                eprintln!("corelane: cutting connections");
+                super::say("corelane: cutting connections");
                 stopper.cut();
             } else {
-                eprintln!("corelane: stopping; a second signal cuts connections");
+                super::say("corelane: stopping; a second signal cuts connections");
                 stopper.stop(drain);
             }
         }

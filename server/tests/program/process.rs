@@ -79,6 +79,19 @@ impl Program {
     /// Starts `corelane fixed` with one loop, without StatsD, on a port that the kernel chooses;
     /// `args` may say otherwise.
     pub(crate) fn fixed(args: &[&str]) -> Program {
+        Program::start(Program::fixed_command(args))
+    }
+
+    /// The same, logging refusals to a standard error whose reader is gone.
+    pub(crate) fn fixed_unheard(args: &[&str]) -> Program {
+        let mut command = Program::fixed_command(args);
+        command.env("RUST_LOG", "corelane_http=debug");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        Program::start_with(command, Stdio::from(writer))
+    }
+
+    fn fixed_command(args: &[&str]) -> Command {
         let mut all = vec!["fixed", "--no-pin"];
         let mut default = |option: &'static str, value: &'static str| {
             if !args.contains(&option) {
@@ -90,17 +103,18 @@ impl Program {
         default("--port", "0");
         default("--bind", "127.0.0.1");
         all.extend(args);
-        Program::start(corelane(&all))
+        corelane(&all)
     }
 
     /// Starts a command that ends up as the program, and waits until it listens.
-    pub(crate) fn start(mut command: Command) -> Program {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    pub(crate) fn start(command: Command) -> Program {
+        Program::start_with(command, Stdio::piped())
+    }
+
+    fn start_with(mut command: Command, stderr: Stdio) -> Program {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
         let mut child = command.spawn().unwrap();
-        let stderr = std::thread::spawn({
-            let stderr = child.stderr.take().unwrap();
-            || collect(stderr)
-        });
+        let stderr = child.stderr.take().map(|stderr| std::thread::spawn(|| collect(stderr)));
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (line_read, lines) = mpsc::channel();
         std::thread::spawn(move || {
@@ -115,7 +129,7 @@ impl Program {
             addresses: Vec::new(),
             admin: None,
             announcement: String::new(),
-            stderr: Some(stderr),
+            stderr,
         };
         loop {
             let line = match lines.recv_timeout(PATIENCE) {
@@ -184,7 +198,7 @@ impl Program {
             assert!(Instant::now() < deadline, "the program does not end");
             std::thread::sleep(Duration::from_millis(2));
         };
-        let stderr = self.stderr.take().unwrap().join().unwrap();
+        let stderr = self.stderr.take().map(|stderr| stderr.join().unwrap()).unwrap_or_default();
         Finished { code: status.code(), stdout: std::mem::take(&mut self.announcement), stderr }
     }
 

@@ -52,6 +52,18 @@ fn refusals() -> Vec<(u16, &'static str, String)> {
 }
 
 #[test]
+fn who_reads_the_log_may_be_gone() {
+    let program = Program::fixed_unheard(&[]);
+    for _ in 0..3 {
+        let mut client = program.connect();
+        client.send("GET / HTTP/1.1\r\n\r\n");
+        refused(&mut client, 400, "host-missing");
+    }
+    // Says on standard error that it stops, and must stop nevertheless.
+    program.stop();
+}
+
+#[test]
 fn each_status_is_dated_explained_and_closes() {
     let program = Program::fixed(&["--max-body", "1K"]);
     for (status, rule, request) in refusals() {
