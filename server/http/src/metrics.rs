@@ -5,6 +5,8 @@ use std::rc::Rc;
 use corelane_metrics::{CounterId, HistogramId, RegistryBuilder, Shard, Unit};
 use corelane_parser::Refusal;
 
+use crate::refuse;
+
 /// The metrics of the protocol, declared once per process.
 #[derive(Clone, Debug)]
 pub struct HttpMetrics {
@@ -23,11 +25,11 @@ impl HttpMetrics {
 
     /// Declares them.
     pub fn declare(builder: &mut RegistryBuilder) -> HttpMetrics {
-        let refusals = Refusal::ALL.iter().map(|refusal| {
+        let refusals = rules().map(|rule| {
             builder.counter_with_labels(
                 "corelane_http_refusals_total",
-                "Requests refused by the parser, by rule.",
-                &[("rule", refusal.rule())],
+                "Requests refused, by rule.",
+                &[("rule", rule)],
             )
         });
         HttpMetrics {
@@ -55,6 +57,11 @@ impl HttpMetrics {
     pub fn requests(&self) -> CounterId {
         self.requests
     }
+}
+
+/// Whatever a request can be refused for, in the order of the counters.
+fn rules() -> impl Iterator<Item = &'static str> {
+    Refusal::ALL.iter().map(|refusal| refusal.rule()).chain(refuse::OWN.map(|answer| answer.rule))
 }
 
 /// What one lane has counted since it last published: plain numbers, so that counting a request costs
@@ -88,8 +95,8 @@ impl HttpCounters {
     }
 
     #[cold]
-    pub(crate) fn refused(&mut self, refusal: Refusal) {
-        let at = Refusal::ALL.iter().position(|other| *other == refusal);
+    pub(crate) fn refused(&mut self, rule: &str) {
+        let at = rules().position(|other| other == rule);
         if let Some(&id) = at.and_then(|at| self.metrics.refusals.get(at)) {
             self.shard.add(id, 1);
         }

@@ -77,7 +77,6 @@ impl<H: Handler> Http<H> {
                 Ok(Pass::Partial) => break Flow::Read,
                 Ok(Pass::Over(answer)) => break self.refuse(conn, answer, false, io),
                 Err(refusal) => {
-                    self.counters.refused(refusal);
                     let head_only = is_head(conn, io.input());
                     break self.refuse(conn, refusal.into(), head_only, io);
                 }
@@ -244,6 +243,7 @@ impl<H: Handler> Http<H> {
     ) -> Flow {
         conn.closing = true;
         tracing::debug!(peer = %io.peer(), rule = answer.rule, status = answer.status, "refused");
+        self.counters.refused(answer.rule);
         self.counters.response(answer.status);
         refuse::write(answer, head_only, self.date.date(), &mut io.out());
         Flow::Linger
@@ -285,7 +285,6 @@ impl<H: Handler> Http<H> {
             Phase::Body => Refusal::BodyTimeout,
         };
         self.date.refresh(io.wall().as_secs());
-        self.counters.refused(refusal);
         let head_only = is_head(conn, io.input());
         self.refuse(conn, refusal.into(), head_only, io)
     }

@@ -37,6 +37,9 @@ pub(crate) const TRACE: Answer =
 pub(crate) const SHED: Answer =
     Answer { status: 503, rule: "memory", message: "the server is short of memory; try again" };
 
+/// Those that are not the parser's.
+pub(crate) const OWN: [Answer; 3] = [CONNECT, TRACE, SHED];
+
 /// Writes an answer that closes the connection.
 #[cold]
 pub(crate) fn write(answer: Answer, head_only: bool, date: &HttpDate, out: &mut Out<'_>) {

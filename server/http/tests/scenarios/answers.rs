@@ -86,14 +86,15 @@ fn a_refusal_arrives_although_the_client_keeps_sending() {
 
 #[test]
 fn connect_and_trace_are_answered_501_and_counted() {
-    for request in [
-        "CONNECT test:1 HTTP/1.1\r\nHost: test:1\r\n\r\n",
-        "TRACE / HTTP/1.1\r\nHost: test\r\n\r\n",
+    for (rule, request) in [
+        ("connect", "CONNECT test:1 HTTP/1.1\r\nHost: test:1\r\n\r\n"),
+        ("trace", "TRACE / HTTP/1.1\r\nHost: test\r\n\r\n"),
     ] {
         let (rig, answer) = ask(request);
         assert_eq!(statuses(&answer), [501]);
         assert!(answer.contains("Connection: close\r\n"), "{answer}");
         assert_eq!(rig.counter("corelane_http_responses_total", &[("class", "5xx")]), 1);
+        assert_eq!(rig.counter("corelane_http_refusals_total", &[("rule", rule)]), 1);
     }
 }
 

@@ -74,6 +74,7 @@ fn the_costliest_get_a_503_and_everyone_else_is_served() {
     }
     assert!(told > 0 && told < 10, "{told} of 28");
     assert_eq!(rig.lane.stats().shed, told);
+    assert_eq!(rig.counter("corelane_http_refusals_total", &[("rule", "memory")]), told);
     assert_eq!(
         statuses(&rig.received(*large.last().unwrap())),
         [503],
