@@ -7,6 +7,8 @@ const HEAD_BYTES_MAX: usize = 256 * 1024;
 /// One response, without its body's bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
+    /// The server's minor version of HTTP/1.
+    pub(crate) minor: u8,
     pub(crate) status: u16,
     /// Names in lower case, values trimmed.
     fields: Vec<(String, String)>,
@@ -66,10 +68,10 @@ pub(crate) fn read(input: &[u8], head_only: bool, ended: bool) -> Front {
         let garbled = input[..known] != b"HTTP/1."[..known] || input.len() > HEAD_BYTES_MAX;
         return if garbled || ended { Front::Garbled } else { Front::Partial };
     };
-    let Some((status, fields)) = head(&input[..head_bytes]) else {
+    let Some((minor, status, fields)) = head(&input[..head_bytes]) else {
         return Front::Garbled;
     };
-    let mut answer = Answer { status, fields, body_bytes: 0 };
+    let mut answer = Answer { minor, status, fields, body_bytes: 0 };
     let body = &input[head_bytes..];
     let bodiless = head_only || status < 200 || status == 204 || status == 304;
     let coding = answer.values("transfer-encoding").last().map(str::to_ascii_lowercase);
@@ -100,10 +102,11 @@ pub(crate) fn read(input: &[u8], head_only: bool, ended: bool) -> Front {
     }
 }
 
-fn head(bytes: &[u8]) -> Option<(u16, Vec<(String, String)>)> {
+fn head(bytes: &[u8]) -> Option<(u8, u16, Vec<(String, String)>)> {
     let text = String::from_utf8_lossy(bytes);
     let mut lines = text.trim_end().split("\r\n");
     let rest = lines.next()?.strip_prefix("HTTP/1.")?;
+    let minor: u8 = rest.get(..1)?.parse().ok()?;
     let status: u16 = rest.get(2..5)?.parse().ok()?;
     let fields = lines
         .map(|line| {
@@ -111,7 +114,7 @@ fn head(bytes: &[u8]) -> Option<(u16, Vec<(String, String)>)> {
             Some((name.to_ascii_lowercase(), value.trim().to_owned()))
         })
         .collect::<Option<Vec<_>>>()?;
-    ((100..600).contains(&status)).then_some((status, fields))
+    ((100..600).contains(&status)).then_some((minor, status, fields))
 }
 
 struct Malformed;

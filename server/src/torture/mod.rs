@@ -99,8 +99,11 @@ pub(crate) fn greet(target: &Target) -> Result<u16, String> {
     let mut wire = target.connect()?;
     let _ = wire.send(target.fill("{get}\r\n"));
     match wire.last_answer(false) {
+        Ok(answer) if answer.minor == 0 => {
+            Err("it answers in HTTP/1.0, and these are the rules of HTTP/1.1".to_owned())
+        }
         Ok(answer) if answer.is_refusal() => {
-            Err(format!("a plain GET is answered with {}", answer.status))
+            Err(format!("a plain GET is answered with {}: choose another URL", answer.status))
         }
         Ok(answer) if answer.body_bytes > ANSWER_BYTES_MAX => Err(format!(
             "the answer to GET has {} bytes, more than {ANSWER_BYTES_MAX}: choose another URL",
@@ -108,7 +111,9 @@ pub(crate) fn greet(target: &Target) -> Result<u16, String> {
         )),
         Ok(answer) => Ok(answer.status),
         Err(Lack::Garbled) => Err("the answer to a plain GET is no HTTP/1.1 response".to_owned()),
-        Err(Lack::Quiet) => Err("a plain GET is not answered".to_owned()),
+        Err(Lack::Quiet) => {
+            Err(format!("a plain GET is not answered within {:?} (--wait)", target.wait))
+        }
         Err(Lack::Ended(end)) => Err(format!("a plain GET is not answered: {end}")),
     }
 }

@@ -131,7 +131,17 @@ fn what_cannot_be_tested_is_said() {
     let other = serve(|mut stream| {
         let _ = stream.write_all(b"SSH-2.0-none\r\n");
     });
-    for (address, part) in [(free, "no connection"), (other, "no HTTP/1.1")] {
+    let old = serve(|mut stream| {
+        let _ = stream.read(&mut [0; 1024]);
+        let _ = stream.write_all(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+    });
+    let silent = serve(|mut stream| while let Ok(1..) = stream.read(&mut [0; 1024]) {});
+    for (address, part) in [
+        (free, "no connection"),
+        (other, "no HTTP/1.1"),
+        (old, "answers in HTTP/1.0"),
+        (silent, "within 500ms (--wait)"),
+    ] {
         let (finished, _) = torture(address, &["--wait", "500ms"]);
         assert_eq!((finished.code, finished.stdout.as_str()), (Some(1), ""), "{finished:?}");
         assert!(finished.stderr.contains("cannot be tested"), "{finished:?}");
