@@ -168,14 +168,15 @@ impl HeadParser {
     }
 
     /// Whether tokenizing is worth it: the head's end is there, the request line's end has just
-    /// arrived, or the input has doubled since. The latter two refuse garbage while it arrives,
-    /// for at most the cost of two more passes.
+    /// arrived, the input has doubled since, or there is no room for more of it. The latter three
+    /// refuse garbage while it arrives, for at most the cost of three more passes.
     #[cold]
     fn is_due(&mut self, window: &[u8], begin: usize, limits: &Limits) -> Result<bool, Refusal> {
         let before = self.scan;
         match self.scan.advance(window, begin, limits) {
             Ok(end) => Ok(end.is_some()
                 || before.is_in_first_line(begin) != self.scan.is_in_first_line(begin)
+                || window.len() == limits.head_bytes
                 || window.len().ilog2() > before.scanned().ilog2()),
             Err(fault) => Err(verdict(window, begin, fault.refusal, limits)),
         }
@@ -534,6 +535,26 @@ mod tests {
         let refused = (1..head.len())
             .find(|&end| parser.parse(&head[..end], &mut FieldSlots::new(), &limits).is_err());
         assert!(refused.is_some_and(|end| end <= 600), "{refused:?}");
+    }
+
+    #[test]
+    fn what_fills_its_limit_is_refused_alike_however_it_arrives() {
+        // No power of two, so that the input has not doubled when it fills the limit.
+        let limits = Limits { head_bytes: 1500, ..Limits::default() };
+        let mut faulty = head_of(2000);
+        faulty[1400] = 0;
+        for (head, expect) in
+            [(faulty, Refusal::FieldValue), (head_of(2000), Refusal::HeadTooLarge)]
+        {
+            for step in [1, 7, 100, 1499, 2000] {
+                let mut parser = HeadParser::new();
+                let ends = (step..head.len()).step_by(step).chain([head.len()]);
+                let refusal = ends.into_iter().find_map(|end| {
+                    parser.parse(&head[..end], &mut FieldSlots::new(), &limits).err()
+                });
+                assert_eq!(refusal, Some(expect), "by {step}");
+            }
+        }
     }
 
     #[test]
