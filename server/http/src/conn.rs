@@ -22,6 +22,8 @@ pub struct Conn<R> {
     pub(crate) opened: Nanos,
     /// The last answer said `Connection: close`, or a refusal did.
     pub(crate) closing: bool,
+    /// …although the client had not asked for it, and may have sent more.
+    pub(crate) unaware: bool,
 }
 
 /// A request between its head and the end of its body.
@@ -51,6 +53,7 @@ impl<R> Conn<R> {
             answered: 0,
             opened: now,
             closing: false,
+            unaware: false,
         }
     }
 

@@ -197,6 +197,7 @@ impl<H: Handler> Http<H> {
             (true, false) => Connection::Implied,
         };
         conn.closing = !keep_alive;
+        conn.unaware = manner.keep_alive && !keep_alive;
         let since = conn.since.take().unwrap_or(io.now());
         if conn.unsent == 0 {
             conn.unsent_since = since;
@@ -227,10 +228,11 @@ impl<H: Handler> Http<H> {
     }
 
     /// Closes after the last answer. What the client still sends must not reset the connection before
-    /// it has read that answer (RFC 9112 §9.6).
+    /// it has read that answer (RFC 9112 §9.6): it may be under way where it was not the client that
+    /// wanted to close.
     fn finish<M>(&mut self, conn: &Conn<H::Request>, io: &mut Io<'_, M>) -> Flow {
         let unread = !io.input().is_empty() || conn.machine.phase() == Phase::Body;
-        if unread { Flow::Linger } else { Flow::Finish }
+        if unread || conn.unaware { Flow::Linger } else { Flow::Finish }
     }
 
     #[cold]

@@ -177,3 +177,20 @@ fn a_connection_serves_as_many_requests_as_it_may() {
         "the last one says so"
     );
 }
+
+/// Only the server knows that the request is the last: the next one may be under way.
+#[test]
+fn the_last_answer_is_not_lost_to_a_request_that_crosses_it() {
+    let config = HttpConfig { requests_max: Some(1), ..HttpConfig::default() };
+    let mut rig = Rig::calm(config);
+    let client = rig.connect();
+    rig.world.set_reading(client, false);
+    rig.world.send(client, GET);
+    rig.pass(Nanos::from_millis(10));
+    rig.world.send(client, GET);
+    rig.pass(Nanos::from_millis(10));
+    rig.world.set_reading(client, true);
+    rig.until_end(client);
+    assert_eq!(rig.world.end(client), Some(End::Closed), "not reset");
+    assert_eq!(statuses(&rig.received(client)), [200]);
+}
