@@ -259,6 +259,9 @@ impl<H: Handler> Http<H> {
             return self.expect_body(pending, io);
         }
         io.deadline(match conn.is_idle() {
+            // However old it is: what waits for the client is not to be cut off, and a deadline that
+            // has passed would come back with every tick.
+            true if io.is_held() => now + self.config.idle_time,
             true => self.idle_until(conn, now),
             false => now + self.config.head_time,
         });

@@ -152,6 +152,23 @@ fn a_connection_of_age_ends_between_requests() {
 }
 
 #[test]
+fn age_does_not_keep_a_lane_awake() {
+    let config = HttpConfig { age_max: Some(Nanos::from_secs(1)), ..HttpConfig::default() };
+    let mut rig = Rig::calm(config);
+    let client = rig.connect();
+    rig.world.set_reading(client, false);
+    rig.world.set_send_buffer(client, 4096);
+    rig.world.send(client, b"GET /large HTTP/1.1\r\nHost: test\r\n\r\n");
+    rig.pass(Nanos::from_millis(4_900));
+    assert_eq!(rig.world.end(client), None, "it has the grace of a reader");
+    assert!(rig.lane.stats().timers <= 2, "{} timers", rig.lane.stats().timers);
+    rig.world.set_reading(client, true);
+    rig.pass(Nanos::from_millis(100));
+    assert_eq!(rig.world.end(client), Some(End::Closed));
+    assert_eq!(rig.received(client).matches('x').count(), 50_000);
+}
+
+#[test]
 fn what_comes_with_the_head_counts() {
     let mut rig = Rig::calm(HttpConfig::default());
     let client = rig.connect();
