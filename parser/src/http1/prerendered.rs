@@ -38,6 +38,8 @@ pub struct Prerendered {
     body: usize,
     /// Where the date is in each head.
     date: usize,
+    /// Bytes of content that are to follow a head.
+    content: u64,
 }
 
 impl Prerendered {
@@ -96,6 +98,7 @@ impl Prerendered {
             implied: close.len() + keep_alive.len(),
             body: close.len() + keep_alive.len() + implied.len(),
             date: line + "Date: ".len(),
+            content: if super::status::is_bodyless(status) { 0 } else { length },
             bytes: [&close[..], &keep_alive, &implied, body].concat().into(),
         })
     }
@@ -128,6 +131,14 @@ impl Prerendered {
     #[inline]
     pub fn body(&self) -> &[u8] {
         &self.bytes[self.body..]
+    }
+
+    /// Bytes of content that must follow a head, unless it answers HEAD: those of
+    /// [`Prerendered::body`], or the length given to [`Prerendered::without_body`]; none if the
+    /// status forbids them.
+    #[inline]
+    pub fn content_bytes(&self) -> u64 {
+        self.content
     }
 }
 
@@ -162,6 +173,9 @@ mod tests {
         assert!(not_modified.response().ends_with(b"Content-Length: 9\r\n\r\n"));
         assert_eq!(Prerendered::new(204, &[], b"x"), Err(EncodeError::BodyForbidden));
         assert_eq!(Prerendered::without_body(204, &[], 1), Err(EncodeError::BodyForbidden));
+        let elsewhere = Prerendered::without_body(200, &[], 9).unwrap();
+        let follow = [&none, &not_modified, &elsewhere].map(Prerendered::content_bytes);
+        assert_eq!(follow, [0, 0, 9]);
         let empty = Prerendered::new(200, &[], b"").unwrap();
         assert!(empty.response().ends_with(b"Content-Length: 0\r\n\r\n"));
     }

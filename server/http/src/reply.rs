@@ -30,8 +30,13 @@ const HEAD_ROOM: usize = 256;
 impl<'a> Reply<'a> {
     /// Answers with a response rendered in advance: one copy. Its date is the caller's to keep
     /// ([`Handler::date`](crate::Handler::date)); `status` is what is counted.
+    ///
+    /// Heads whose body is elsewhere ([`Prerendered::without_body`]) make the answer a 500.
     #[inline]
     pub fn prerendered(mut self, response: &Prerendered, status: u16) -> Replied {
+        if response.body().len() as u64 != response.content_bytes() {
+            return self.malformed();
+        }
         if self.connection == Connection::Implied && !self.head_only {
             self.out.put(response.response());
         } else {
@@ -45,7 +50,12 @@ impl<'a> Reply<'a> {
 
     /// Answers with heads rendered in advance ([`Prerendered::without_body`]) and a body that many
     /// answers share: it is sent from where it is.
+    ///
+    /// A body of another length than the heads announce makes the answer a 500.
     pub fn shared(mut self, heads: &Prerendered, status: u16, body: &Shared) -> Replied {
+        if body.len() as u64 != heads.content_bytes() {
+            return self.malformed();
+        }
         self.out.put(heads.head(self.connection));
         if !self.head_only {
             self.out.push(Chunk::Shared(body.clone()));
@@ -61,6 +71,12 @@ impl<'a> Reply<'a> {
         if self.write(status, fields, body).is_ok() {
             return Replied { status, malformed: false };
         }
+        self.malformed()
+    }
+
+    /// Answers for a handler that got its answer wrong.
+    #[cold]
+    fn malformed(mut self) -> Replied {
         let sorry = "the handler's answer was malformed\n";
         // Cannot fail: every part of it is right.
         let _ = self.write(500, &[("Content-Type", "text/plain")], sorry.as_bytes());

@@ -39,8 +39,17 @@ fn head_204_and_304_have_no_body() {
 
 #[test]
 fn a_malformed_answer_becomes_a_500_and_is_counted() {
-    let paths =
-        ["/bad-name", "/bad-value", "/reserved", "/status-100", "/204-with-body", "/205-with-body"];
+    let paths = [
+        "/bad-name",
+        "/bad-value",
+        "/reserved",
+        "/status-100",
+        "/204-with-body",
+        "/205-with-body",
+        "/without-its-body",
+        "/another-length",
+        "/304-with-content",
+    ];
     for path in paths {
         let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n");
         let (rig, answer) = ask(&(request + "GET /after HTTP/1.1\r\nHost: test\r\n\r\n"));

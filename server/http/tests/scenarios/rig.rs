@@ -6,9 +6,9 @@ use corelane_eventloop::{
     ClientId, Driver, End, Faults, Lane, LaneConfig, Nanos, Post, Sim, World,
 };
 use corelane_http::{Handler, Http, HttpConfig, HttpCounters, HttpMetrics, Replied, Reply};
-use corelane_mempool::{Budget, Pool, PoolConfig};
+use corelane_mempool::{Budget, Pool, PoolConfig, Shared};
 use corelane_metrics::Registry;
-use corelane_parser::http1::Head;
+use corelane_parser::http1::{Head, Prerendered};
 
 pub(crate) const GET: &[u8] = b"GET /get HTTP/1.1\r\nHost: test\r\n\r\n";
 
@@ -53,6 +53,18 @@ impl Handler for Mirror {
             "/bad-value" => reply.send(200, &[("Name", "a\r\nInjected: b")], b"secret"),
             "/reserved" => reply.send(200, &[("Content-Length", "7")], b"secret"),
             "/status-100" => reply.send(100, &[], b"secret"),
+            "/without-its-body" => {
+                let heads = Prerendered::without_body(200, &[], 9).unwrap();
+                reply.prerendered(&heads, 200)
+            }
+            "/another-length" => {
+                let heads = Prerendered::without_body(200, &[], 9).unwrap();
+                reply.shared(&heads, 200, &Shared::from(b"secret".to_vec()))
+            }
+            "/304-with-content" => {
+                let heads = Prerendered::without_body(304, &[], 6).unwrap();
+                reply.shared(&heads, 304, &Shared::from(b"secret".to_vec()))
+            }
             "/large" => reply.send(200, &[], &[b'x'; 50_000]),
             _ => {
                 let body = format!("{} {} {:08x}\n", seen.line, seen.bytes, seen.checksum);
