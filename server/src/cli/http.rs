@@ -28,7 +28,8 @@ pub(super) struct HttpArgs {
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration::timeout)]
     rate_grace: Duration,
 
-    /// How long a body or a reader may pause after it was fast
+    /// How long a body or a reader may pause after it was fast; less than --rate-grace means as long
+    /// as that
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::timeout)]
     max_stall: Duration,
 
@@ -53,8 +54,9 @@ pub(super) struct HttpArgs {
     #[arg(long, value_name = "BYTES", default_value = "1M", value_parser = limits::bytes)]
     max_body: usize,
 
-    /// Let pass what is refused by policy and cannot change where a request ends: UTF-8 and encoded
-    /// control bytes in the target, an empty Host, a Content-Type said twice, unknown expectations
+    /// Let pass what keeps some clients out and cannot change where a request ends: UTF-8 in the
+    /// target, a backslash, %00, %0d and %0a in its path, an empty Host, the same Content-Type
+    /// twice, unknown expectations
     #[arg(long)]
     lenient: bool,
 }
@@ -73,10 +75,20 @@ fn head_bytes(text: &str) -> Result<usize, String> {
 impl HttpArgs {
     /// The limits in one line, for the announcement.
     pub(super) fn summary(&self) -> String {
-        format!(
+        let mut summary = format!(
             "head {:?} and {} bytes, body {} bytes, rate {} bytes/s, idle {:?}",
             self.head_timeout, self.max_head, self.max_body, self.min_rate, self.idle_timeout,
-        )
+        );
+        if let Some(requests) = self.max_requests {
+            summary += &format!(", {requests} requests");
+        }
+        if let Some(age) = self.max_age {
+            summary += &format!(", age {age:?}");
+        }
+        if self.lenient {
+            summary += ", lenient";
+        }
+        summary
     }
 
     /// Sets what the lane does of it.
