@@ -17,6 +17,7 @@
 
 use std::error::Error;
 use std::net::SocketAddr;
+use std::process::ExitCode;
 
 use corelane::supervisor::{Plan, Server, StartError, Stopper, Supervisor};
 use corelane_eventloop::Nanos;
@@ -112,9 +113,21 @@ pub fn serve(plan: Plan) -> Result<Server, StartError> {
     })
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8080".to_owned());
-    let address: SocketAddr = address.parse().map_err(|error| format!("{address}: {error}"))?;
+    let address: SocketAddr = address
+        .parse()
+        .map_err(|_| format!("{address}: expected an address such as 127.0.0.1:8080"))?;
     let server = serve(Plan::new([address.into()]))?;
     stop_on_signal(server.stopper())?;
     for address in server.addresses() {

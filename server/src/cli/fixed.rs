@@ -14,13 +14,15 @@ use crate::supervisor::Supervisor;
 
 /// Options of `corelane fixed`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Times are as 500ms, 10s, 2m or 1h, without a unit seconds; bytes are as 4096, \
+#[command(
+    after_help = "Times are as 500ms, 10s, 2m or 1h, without a unit seconds; bytes are as 4096, \
     64K or 2G, in powers of 1024.\n\n\
     RUST_LOG=corelane_http=debug in the environment logs each refused request, with its rule and its \
     peer, to standard error. --admin counts them.\n\n\
     Examples:\n  corelane fixed 3000\n  \
     corelane fixed --body '{\"ok\":true}' --header 'Content-Type: application/json'\n  \
-    corelane fixed --status 503 --body-file sorry.html --bind unix:/run/sorry.sock")]
+    corelane fixed --status 503 --body-file sorry.html --bind unix:/run/sorry.sock"
+)]
 pub(super) struct Args {
     #[command(flatten)]
     listen: ListenArgs,

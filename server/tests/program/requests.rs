@@ -282,6 +282,8 @@ fn policies_are_waived_on_request_and_framing_never() {
         let program = Program::fixed(flags);
         let statuses = [policy, framing].map(|request| program.connect().ask(request).status);
         assert_eq!(statuses, expect, "{flags:?}");
+        let told = program.announcement.contains(", lenient");
+        assert_eq!(told, !flags.is_empty(), "{}", program.announcement);
         program.stop();
     }
 }
