@@ -140,7 +140,7 @@ impl HeadParser {
     ) -> Result<Progress<Head<'h>>, Refusal> {
         match scan::empty_lines(window)? {
             Some(begin) => self.parse_at(window, begin, slots, limits),
-            None => beyond(window, limits),
+            None => beyond(window, window.len(), limits),
         }
     }
 
@@ -154,7 +154,7 @@ impl HeadParser {
         limits: &Limits,
     ) -> Result<Progress<Head<'h>>, Refusal> {
         if self.scan.scanned() != 0 && !self.is_due(window, begin, limits)? {
-            return beyond(window, limits);
+            return beyond(window, begin, limits);
         }
         let result = Head::read(window, begin, slots, limits);
         match &result {
@@ -194,18 +194,27 @@ impl HeadParser {
             return Ok(Progress::Partial);
         }
         match self.scan.advance(window, begin, limits) {
-            Ok(_) => beyond(window, limits),
+            Ok(_) => beyond(window, begin, limits),
             Err(fault) => Err(verdict(window, begin, fault.refusal, limits)),
         }
     }
 }
 
 /// An incomplete head that fills its limit will never be complete.
-fn beyond<T>(window: &[u8], limits: &Limits) -> Result<Progress<T>, Refusal> {
+fn beyond<T>(window: &[u8], begin: usize, limits: &Limits) -> Result<Progress<T>, Refusal> {
     match window.len() < limits.head_bytes {
         true => Ok(Progress::Partial),
+        // Where the whole head may not be longer than its first line, that is what is too long:
+        // 414 is then a MUST (RFC 9112 §3).
+        false if is_within_target(&window[begin..]) => Err(Refusal::RequestLineTooLong),
         false => Err(Refusal::HeadTooLarge),
     }
+}
+
+/// Whether a head that is not complete has a method and no end of its first line.
+#[cold]
+fn is_within_target(head: &[u8]) -> bool {
+    head.contains(&b' ') && !head.contains(&b'\r')
 }
 
 /// Which fault of a faulty head comes first. Tokenizer and search each stop at their own, and

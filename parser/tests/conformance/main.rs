@@ -77,6 +77,10 @@ fn limits_hold_to_the_byte() {
     // A line that is all one word has no target that could be too long.
     run(&method(99), |events| events == "!request-line-too-long");
     run(&method(100), |events| events == "!method");
+    // A target longer than the whole head may be is too long itself (RFC 9112 §3: 414 is a MUST).
+    let narrow = Limits { head_bytes: 60, ..LIMITS };
+    run_with(&narrow, &path(90), |events| events == "!request-line-too-long");
+    run_with(&narrow, &field(90), |events| events == "!head-too-large");
 }
 
 #[test]
