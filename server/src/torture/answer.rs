@@ -68,10 +68,10 @@ pub(crate) fn read(input: &[u8], head_only: bool, ended: bool) -> Front {
         let garbled = input[..known] != b"HTTP/1."[..known] || input.len() > HEAD_BYTES_MAX;
         return if garbled || ended { Front::Garbled } else { Front::Partial };
     };
-    let Some((minor, status, fields)) = head(&input[..head_bytes]) else {
+    let Some(mut answer) = head(&input[..head_bytes]) else {
         return Front::Garbled;
     };
-    let mut answer = Answer { minor, status, fields, body_bytes: 0 };
+    let status = answer.status;
     let body = &input[head_bytes..];
     let bodiless = head_only || status < 200 || status == 204 || status == 304;
     let coding = answer.values("transfer-encoding").last().map(str::to_ascii_lowercase);
@@ -102,7 +102,8 @@ pub(crate) fn read(input: &[u8], head_only: bool, ended: bool) -> Front {
     }
 }
 
-fn head(bytes: &[u8]) -> Option<(u8, u16, Vec<(String, String)>)> {
+/// Reads a head; the body is yet to be read.
+fn head(bytes: &[u8]) -> Option<Answer> {
     let text = String::from_utf8_lossy(bytes);
     let mut lines = text.trim_end().split("\r\n");
     let rest = lines.next()?.strip_prefix("HTTP/1.")?;
@@ -114,7 +115,7 @@ fn head(bytes: &[u8]) -> Option<(u8, u16, Vec<(String, String)>)> {
             Some((name.to_ascii_lowercase(), value.trim().to_owned()))
         })
         .collect::<Option<Vec<_>>>()?;
-    ((100..600).contains(&status)).then_some((minor, status, fields))
+    ((100..600).contains(&status)).then_some(Answer { minor, status, fields, body_bytes: 0 })
 }
 
 struct Malformed;
