@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use corelane_mempool::{Budget, Key};
+use corelane_mempool::{Budget, Buf, Key, Pool};
 
 use crate::lane::Lane;
 use crate::link::{Link, Phase};
@@ -21,6 +21,10 @@ const PAUSE_PER_LINK: Nanos = Nanos::from_micros(1);
 /// Memory is short when more than 7/8 of a limit is used; connections are shed until 3/4 is.
 const EIGHTHS_SHORT: usize = 7;
 const EIGHTHS_ENOUGH: usize = 6;
+
+/// Input is kept as long as so many sixteenths of a limit are not used: the rest is for answers, of those
+/// too whose requests came whole and hold nothing.
+const SIXTEENTHS_INPUT: usize = 15;
 
 /// Connections shed at one time at most.
 const SHED_MAX: usize = 1024;
@@ -116,6 +120,32 @@ impl<P: Protocol> Lane<P> {
         if !answers || link.state.phase == Phase::Open {
             close(&mut link.state, services, key, Closed::OutOfMemory);
         }
+    }
+}
+
+/// Lends a buffer for input that is to be kept, if answers are left their part.
+pub(crate) fn lend_for_input(pool: &mut Pool, bytes: usize) -> Option<Buf> {
+    leaves_room(pool, bytes).then(|| pool.allocate(bytes).ok())?
+}
+
+/// Exchanges a buffer of input for a larger one, if answers are left their part; gives it back as it was
+/// if not.
+pub(crate) fn enlarge_for_input(pool: &mut Pool, buf: Buf, bytes: usize) -> Result<Buf, Buf> {
+    match leaves_room(pool, bytes) {
+        true => pool.resize(buf, bytes).map_err(|(buf, _)| buf),
+        false => Err(buf),
+    }
+}
+
+fn leaves_room(pool: &mut Pool, bytes: usize) -> bool {
+    let fits = |pool: &Pool| {
+        let tightest = pool.budget().tightest();
+        tightest.used().saturating_add(bytes) <= tightest.limit() / 16 * SIXTEENTHS_INPUT
+    };
+    fits(pool) || {
+        // What is kept for reuse is counted as used.
+        pool.trim();
+        fits(pool)
     }
 }
 

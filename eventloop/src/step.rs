@@ -10,6 +10,7 @@ use crate::lane::Lane;
 use crate::link::{Link, LinkState, Phase};
 use crate::out::OutQueue;
 use crate::protocol::{Closed, Event, Flow, Protocol};
+use crate::relief::{enlarge_for_input, lend_for_input};
 use crate::services::Services;
 
 impl<P: Protocol> Lane<P> {
@@ -124,12 +125,12 @@ fn keep<C, M>(link: &mut Link<C>, services: &mut Services<M>, key: Key, fresh: &
     if fresh.len() > services.limits.input {
         return close(&mut link.state, services, key, Closed::InputOverflow);
     }
-    match services.pool.allocate(fresh.len()) {
-        Ok(mut tail) => {
+    match lend_for_input(&mut services.pool, fresh.len()) {
+        Some(mut tail) => {
             tail.extend(fresh);
             link.tail = Some(tail);
         }
-        Err(_) => close(&mut link.state, services, key, Closed::OutOfMemory),
+        None => close(&mut link.state, services, key, Closed::OutOfMemory),
     }
 }
 
@@ -150,9 +151,9 @@ pub(crate) fn grow_tail<C, M>(link: &mut Link<C>, services: &mut Services<M>, ke
     }
     let wanted = (tail.capacity() * 2).min(limit.max(tail.len() + 1));
     let Some(tail) = link.tail.take() else { return };
-    match services.pool.resize(tail, wanted) {
+    match enlarge_for_input(&mut services.pool, tail, wanted) {
         Ok(tail) => link.tail = Some(tail),
-        Err((tail, _)) => {
+        Err(tail) => {
             let stuck = tail.spare_len() == 0;
             link.tail = Some(tail);
             if stuck {

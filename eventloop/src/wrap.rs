@@ -5,6 +5,7 @@ use corelane_mempool::Buf;
 use crate::io::Io;
 use crate::out::{Chunk, Mark, Out, OutQueue};
 use crate::protocol::{Closed, Event, Flow, Protocol};
+use crate::relief::{enlarge_for_input, lend_for_input};
 
 /// A hosted connection: the inner protocol's state, its own input tail and its own output.
 ///
@@ -215,11 +216,11 @@ impl<C> Hosted<C> {
         }
         let pool = &mut io.services.pool;
         let tail = match self.tail.take() {
-            None => pool.allocate(bytes.len()).ok(),
+            None => lend_for_input(pool, bytes.len()),
             Some(mut tail) if tail.spare_len() < bytes.len() => {
                 tail.compact();
                 let wanted = tail.len() + bytes.len();
-                pool.resize(tail, wanted).ok()
+                enlarge_for_input(pool, tail, wanted).ok()
             }
             tail => tail,
         };

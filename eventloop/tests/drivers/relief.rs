@@ -79,7 +79,7 @@ pub(crate) fn who_does_not_answer_is_closed<R: Rig>() -> Transcript {
             Flow::Read
         })
     };
-    let (mut stage, _budget) = budgeted::<R, _>(1, 64 * KIB, engine);
+    let (mut stage, _budget) = budgeted::<R, _>(1, 70 * KIB, engine);
     let idle = stage.client(b"");
     stage.until("it is open", |stage| stage.lanes[0].len() == 1);
     for number in 1..=4_u64 {

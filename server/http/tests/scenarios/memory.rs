@@ -85,6 +85,25 @@ fn the_costliest_get_a_503_and_everyone_else_is_served() {
     assert_eq!(statuses(&rig.received(small)), [200]);
 }
 
+/// A flood comes faster than memory is freed: what is left must do for those who hold nothing.
+#[test]
+fn a_flood_of_heads_costs_nobody_else_an_answer() {
+    let mut rig = Rig::short_of_memory(256 * KIB);
+    let head = [&GET[..GET.len() - 2], b"X: ", &[b'x'; 12_000]].concat();
+    for _ in 0..50 {
+        // All in one turn, the flood first.
+        let flood = [(); 40].map(|()| rig.connect());
+        let friend = rig.connect();
+        for client in flood {
+            rig.world.send(client, &head);
+        }
+        rig.world.send(friend, GET);
+        rig.pass(Nanos::from_millis(1));
+        assert_eq!(statuses(&rig.received(friend)), [200]);
+        rig.world.finish(friend);
+    }
+}
+
 /// While it is not read, because answers wait for its client, a request cannot be late.
 #[test]
 fn a_request_that_is_not_read_is_not_late() {
