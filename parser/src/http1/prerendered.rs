@@ -86,7 +86,10 @@ impl Prerendered {
             out.truncate(bytes);
             Ok(out)
         };
-        if super::status::is_bodyless(status) && !body.is_empty() {
+        // RFC 9110 §15.3.6: 205 has a length, and it is 0.
+        if (super::status::is_bodyless(status) && !body.is_empty())
+            || (status == 205 && length != 0)
+        {
             return Err(EncodeError::BodyForbidden);
         }
         let (close, keep_alive) = (head(Connection::Close)?, head(Connection::KeepAlive)?);
@@ -173,6 +176,10 @@ mod tests {
         assert!(not_modified.response().ends_with(b"Content-Length: 9\r\n\r\n"));
         assert_eq!(Prerendered::new(204, &[], b"x"), Err(EncodeError::BodyForbidden));
         assert_eq!(Prerendered::without_body(204, &[], 1), Err(EncodeError::BodyForbidden));
+        assert_eq!(Prerendered::new(205, &[], b"x"), Err(EncodeError::BodyForbidden));
+        assert_eq!(Prerendered::without_body(205, &[], 1), Err(EncodeError::BodyForbidden));
+        let reset = Prerendered::new(205, &[], b"").unwrap();
+        assert!(reset.response().ends_with(b"Content-Length: 0\r\n\r\n"));
         let elsewhere = Prerendered::without_body(200, &[], 9).unwrap();
         let follow = [&none, &not_modified, &elsewhere].map(Prerendered::content_bytes);
         assert_eq!(follow, [0, 0, 9]);

@@ -67,7 +67,7 @@ impl Args {
     fn response(&self) -> Result<Fixed, Failure> {
         let body = match &self.body_file {
             Some(path) => listen::read_file("--body-file", path)?,
-            None if matches!(self.status, 204 | 304) && self.body == "Vrypt" => Vec::new(),
+            None if matches!(self.status, 204 | 205 | 304) && self.body == "Vrypt" => Vec::new(),
             None => self.body.clone().into_bytes(),
         };
         let mut fields: Vec<(&str, &str)> =

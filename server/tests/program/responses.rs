@@ -38,11 +38,14 @@ fn statuses_without_a_body() {
 
 #[test]
 fn an_empty_body_has_length_0() {
-    let program = Program::fixed(&["--body", ""]);
-    let mut client = program.connect();
-    for _ in 0..2 {
-        let response = client.ask(GET);
-        assert_eq!((response.status, response.field("content-length")), (200, Some("0")));
+    // A 205 has no other (RFC 9110 §15.3.6).
+    for (option, status) in [(["--body", ""], 200), (["--status", "205"], 205)] {
+        let program = Program::fixed(&option);
+        let mut client = program.connect();
+        for _ in 0..2 {
+            let response = client.ask(GET);
+            assert_eq!((response.status, response.field("content-length")), (status, Some("0")));
+        }
     }
 }
 
