@@ -102,7 +102,7 @@ impl<H: Handler> Http<H> {
         let head = match conn.machine.parse_head(input, &mut slots, &self.config.limits)? {
             Progress::Complete(head) => head,
             Progress::Partial => {
-                if !input.is_empty() && conn.since.is_none() {
+                if conn.since.is_none() && !is_blank(input) {
                     conn.since = Some(io.now());
                     io.deadline(io.now() + self.config.head_time);
                 }
@@ -297,7 +297,7 @@ impl<H: Handler> Http<H> {
     /// Memory is short, and this connection holds much of it.
     #[cold]
     fn shed<M>(&mut self, conn: &mut Conn<H::Request>, io: &mut Io<'_, M>) -> Flow {
-        if conn.is_idle() && io.input().is_empty() {
+        if conn.is_idle() && is_blank(io.input()) {
             // What it holds are answers on their way.
             return Flow::Finish;
         }
@@ -310,6 +310,12 @@ impl<H: Handler> Http<H> {
         let latency = now.since(conn.unsent_since).0;
         self.counters.latency(latency, u64::from(std::mem::take(&mut conn.unsent)));
     }
+}
+
+/// Whether `input` is the rest of empty lines, which begin no request: some clients send one behind a body
+/// (RFC 9112 §2.2), and then nothing for as long as a connection may be idle.
+fn is_blank(input: &[u8]) -> bool {
+    input.iter().all(|byte| matches!(byte, b'\r' | b'\n'))
 }
 
 /// Whether the request under way, which cannot be answered as asked, is HEAD.
@@ -362,7 +368,7 @@ impl<H: Handler> Protocol for Http<H> {
             Event::Eof => Flow::Finish,
             Event::Timer => self.expired(conn, io),
             Event::Shed => self.shed(conn, io),
-            Event::Stopping if conn.is_idle() && io.input().is_empty() => Flow::Finish,
+            Event::Stopping if conn.is_idle() && is_blank(io.input()) => Flow::Finish,
             Event::Stopping => Flow::Read,
         }
     }

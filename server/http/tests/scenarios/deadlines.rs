@@ -38,6 +38,22 @@ fn each_answer_begins_the_idle_time_anew() {
     assert_eq!(statuses(&rig.received(client)), [200; 5]);
 }
 
+/// Some clients send an empty line behind a body: no request has begun that could be late.
+#[test]
+fn an_empty_line_leaves_a_connection_idle() {
+    for cut in 0..=2 {
+        let mut rig = Rig::calm(HttpConfig::default());
+        let client = rig.connect();
+        let request = b"PUT / HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\nhi\r\n";
+        let (now, later) = request.split_at(request.len() - cut);
+        rig.world.send(client, now);
+        rig.pass(Nanos::from_secs(1));
+        rig.world.send(client, later);
+        ends_after(&mut rig, client, Nanos::from_secs(59));
+        assert_eq!(statuses(&rig.received(client)), [200]);
+    }
+}
+
 #[test]
 fn a_head_has_its_time_from_its_first_byte() {
     let mut rig = Rig::calm(HttpConfig::default());
