@@ -25,6 +25,12 @@ pub struct ListenConfig {
     /// from the listener, so it costs nothing per connection; elsewhere it is set after each accept
     /// through [`Listener::accept`].
     pub nodelay: bool,
+    /// Bytes that the kernel takes of a connection's output before it can send them
+    /// (`TCP_NOTSENT_LOWAT`); 64 KiB by default, 0 for as many as it likes, which is megabytes. What is
+    /// on its way does not count. It bounds what a client that does not read takes of the kernel's
+    /// memory, and costs wake-ups where a large answer goes to a client as fast as we are. Inherited
+    /// from the listener; Linux only.
+    pub unsent_bytes: u32,
     /// Let other processes of this user listen on the same TCP port (`SO_REUSEPORT`), as in a
     /// rolling restart; off by default, since the kernel then sends them part of the connections and
     /// nobody notices a server left running by mistake. [`bind_group`] needs no help from this.
@@ -44,6 +50,7 @@ impl Default for ListenConfig {
         ListenConfig {
             backlog: 4_096,
             nodelay: true,
+            unsent_bytes: 64 * 1024,
             reuse_port: false,
             ipv6_only: false,
             unix_mode: None,
@@ -339,6 +346,10 @@ fn bind_tcp(address: SocketAddr, config: &ListenConfig, port: Port) -> io::Resul
     }
     if config.nodelay {
         socket.set_tcp_nodelay(true)?;
+    }
+    #[cfg(target_os = "linux")]
+    if config.unsent_bytes > 0 {
+        socket.set_tcp_notsent_lowat(config.unsent_bytes)?;
     }
     socket.bind(&address.into())?;
     listen(&socket, config)?;

@@ -88,6 +88,30 @@ fn connections_are_nonblocking_and_inherit_nodelay() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn the_kernel_takes_no_more_than_it_may_for_a_client_that_does_not_read() {
+    let taken = |unsent_bytes| {
+        let listener = bind(&loopback(), &ListenConfig { unsent_bytes, ..config() }).unwrap();
+        let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        client.set_recv_buffer_size(4096).unwrap();
+        client.connect(&port_of(&listener).into()).unwrap();
+        let (Stream::Tcp(mut stream), _) = accept(&listener) else { panic!("not TCP") };
+        let mut taken = 0;
+        loop {
+            match stream.write(&[b'x'; 16 * 1024]) {
+                Ok(n) => taken += n,
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                    break taken;
+                }
+            }
+        }
+    };
+    let (limited, unlimited) = (taken(64 * 1024), taken(0));
+    assert!(limited < 256 * 1024 && limited < unlimited / 2, "{limited} and {unlimited}");
+}
+
 #[test]
 fn ipv6_serves_both_families_unless_told_otherwise() {
     let every: Address = "[::]:0".parse().unwrap();

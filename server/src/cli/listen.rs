@@ -68,6 +68,11 @@ pub(super) struct ListenArgs {
     #[arg(long, value_name = "BYTES", value_parser = limits::buffer_memory)]
     max_buffer_memory: Option<usize>,
 
+    /// Output that the kernel takes of a connection before it can send it; 0 for as much as it likes:
+    /// less CPU time for large answers to fast clients, and megabytes for each that does not read
+    #[arg(long, value_name = "BYTES", default_value = "64K", value_parser = limits::bytes)]
+    max_unsent: usize,
+
     /// Poll without blocking for this long after the last event: trades CPU time for latency
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration::parse)]
     busy_poll: Duration,
@@ -116,6 +121,9 @@ impl ListenArgs {
             Accept::Least => AcceptMode::Dispatch(Placement::LeastConnections),
         };
         plan.backlog = self.backlog;
+        plan.unsent_bytes = u32::try_from(self.max_unsent).map_err(|_| {
+            Failure::Usage(format!("--max-unsent {}: at most 4294967295", self.max_unsent))
+        })?;
         let wanted = self.max_connections.map(usize::from);
         let listeners = plan.doors.len();
         plan.connections = limits::connections(wanted, plan.lanes, listeners)?;

@@ -200,7 +200,11 @@ impl Doors {
             lanes: (0..plan.lanes).map(|_| Vec::new()).collect(),
             socket_files: Vec::new(),
         };
-        let config = ListenConfig { backlog: plan.backlog, ..ListenConfig::default() };
+        let config = ListenConfig {
+            backlog: plan.backlog,
+            unsent_bytes: plan.unsent_bytes,
+            ..ListenConfig::default()
+        };
         for (id, door) in plan.doors.iter().enumerate() {
             let per_lane = plan.accept == AcceptMode::PerLane;
             let count = if per_lane { plan.lanes } else { 1 };

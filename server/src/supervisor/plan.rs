@@ -46,6 +46,9 @@ pub struct Plan {
     /// The length of the queue of connections not yet accepted; the system may set a lower one.
     /// Default 4,096.
     pub backlog: u32,
+    /// Bytes of a connection's output that the kernel takes before it can send them; 0 for as many as
+    /// it likes. Default 64 KiB, Linux only.
+    pub unsent_bytes: u32,
     /// The limits of each lane.
     pub lane: LaneConfig,
     /// What the buffers of all lanes count against. Beyond 7/8 of it, connections are shed. Default:
@@ -78,6 +81,7 @@ impl Plan {
             connections: 65_536 * lanes,
             admission: AdmissionConfig::default(),
             backlog: 4096,
+            unsent_bytes: 64 * 1024,
             lane: LaneConfig::default(),
             budget: Budget::new(memory::default_budget()),
             preallocate: 0,
