@@ -145,7 +145,7 @@ impl<H: Handler> Http<H> {
         }
         conn.since.get_or_insert(io.now());
         // What came with the head counts.
-        let before = io.received() - io.input().len() as u64;
+        let before = io.received().saturating_sub(io.input().len() as u64);
         let pace = Pace::begin(io.now(), before, &self.config);
         conn.request = Some(Pending { request, manner, pace });
         self.body(conn, io)
