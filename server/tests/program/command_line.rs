@@ -92,6 +92,9 @@ fn values_out_of_range() {
         (["--drain-timeout", "soon"], ["soon", "500ms"]),
         (["--drain-timeout", "5parsecs"], ["5parsecs", "ms"]),
         (["--max-body", "1T"], ["1T", "512M"]),
+        (["--max-head", "100"], ["--max-head", "256 to 256K"]),
+        (["--max-fields", "101"], ["101", "1..=100"]),
+        (["--max-unsent", "5G"], ["--max-unsent", "at most"]),
         (["--statsd-tag", "production"], ["production", "env:production"]),
     ] {
         failed(&run(&[&["fixed"], &args[..]].concat()), 2, &parts);
