@@ -1,5 +1,7 @@
 //! What a protocol may do during a step ([`Io`]) and once per turn ([`Turn`]).
 
+use std::task::Waker;
+
 use corelane_mempool::Key;
 
 use crate::files::Files;
@@ -133,6 +135,11 @@ impl<'a, M> Io<'a, M> {
         self.services.post.lanes()
     }
 
+    /// Has this lane take a turn, from any thread: see [`LaneHandle::waker`](crate::LaneHandle::waker).
+    pub fn waker(&self) -> &Waker {
+        self.services.post.waker()
+    }
+
     /// True once the lane was asked to stop.
     pub fn stopping(&self) -> bool {
         self.services.stopping
@@ -216,6 +223,11 @@ impl<M> Turn<'_, M> {
     /// the earliest counts, and is kept until its time has come.
     pub fn wake_at(&mut self, at: Nanos) {
         self.services.wake_at = self.services.wake_at.min(at);
+    }
+
+    /// Has this lane take a turn, from any thread: see [`LaneHandle::waker`](crate::LaneHandle::waker).
+    pub fn waker(&self) -> &Waker {
+        self.services.post.waker()
     }
 
     /// Sends mail to a connection, as [`Io::post`] does.

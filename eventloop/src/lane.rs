@@ -380,6 +380,7 @@ impl<P: Protocol> Lane<P> {
         if self.services.now >= self.services.wake_at {
             self.services.wake_at = Nanos::MAX;
         }
+        self.services.post.take_wake();
         self.protocol.turn(&mut Turn { services: &mut self.services });
         if std::mem::take(&mut self.services.gates_moved) {
             self.services.gated_gone = 0;

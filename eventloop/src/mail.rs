@@ -11,6 +11,7 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Wake, Waker};
 
 use crossbeam::queue::ArrayQueue;
 use rtrb::{Consumer, Producer, RingBuffer};
@@ -80,6 +81,8 @@ struct Orders {
     /// How long to drain, plus one; 0 if there is no order to stop.
     stop: AtomicU64,
     cut: AtomicBool,
+    /// The lane is to take a turn, whatever else there is to do.
+    wake: AtomicBool,
 }
 
 /// A connected socket on its way to a lane.
@@ -92,28 +95,58 @@ pub enum Socket {
     Unix(UnixStream),
 }
 
-/// Reaches a lane from any thread: to stop it, or to hand it a connection.
+/// Gets a lane to take a turn, and no more than that.
+struct TurnWaker {
+    orders: Arc<Orders>,
+    doorbell: Arc<Doorbell>,
+}
+
+impl Wake for TurnWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // Whoever found it unset rings; the lane takes it before it looks at what it was woken for.
+        if !self.orders.wake.swap(true, Ordering::AcqRel) {
+            self.doorbell.ring();
+        }
+    }
+}
+
+/// Reaches a lane from any thread: to wake it, to stop it, or to hand it a connection.
 #[derive(Clone)]
 pub struct LaneHandle {
     lane: LaneId,
     control: Arc<ArrayQueue<Control>>,
     orders: Arc<Orders>,
     doorbell: Arc<Doorbell>,
+    waker: Waker,
 }
 
 impl LaneHandle {
     fn new(lane: LaneId) -> LaneHandle {
+        let (orders, doorbell) = (Arc::<Orders>::default(), Arc::<Doorbell>::default());
+        let waker = TurnWaker { orders: orders.clone(), doorbell: doorbell.clone() };
         LaneHandle {
             lane,
             control: Arc::new(ArrayQueue::new(CONTROL)),
-            orders: Arc::default(),
-            doorbell: Arc::default(),
+            orders,
+            doorbell,
+            waker: Arc::new(waker).into(),
         }
     }
 
     /// Which lane this reaches.
     pub fn lane(&self) -> LaneId {
         self.lane
+    }
+
+    /// Has the lane take a turn soon, from any thread and without a lock unless the lane sleeps. What
+    /// was written before a wake is visible in the [`Protocol::turn`](crate::Protocol::turn) after
+    /// it; many wakes before that turn are one. It outlives the lane, and then reaches its successor.
+    pub fn waker(&self) -> &Waker {
+        &self.waker
     }
 
     /// Asks the lane to stop: it accepts no more, tells every connection, and cuts those that are
@@ -318,12 +351,25 @@ impl<M> Post<M> {
         order.load(Ordering::Relaxed) && order.swap(false, Ordering::Acquire)
     }
 
+    /// Takes what [`LaneHandle::waker`] was used for, once.
+    pub(crate) fn take_wake(&self) {
+        let order = &self.handle.orders.wake;
+        if order.load(Ordering::Relaxed) {
+            order.swap(false, Ordering::AcqRel);
+        }
+    }
+
+    pub(crate) fn waker(&self) -> &Waker {
+        &self.handle.waker
+    }
+
     /// True if nothing waits in any queue, and no order.
     pub(crate) fn is_idle(&self) -> bool {
         self.own.is_empty()
             && self.handle.control.is_empty()
             && self.handle.orders.stop.load(Ordering::Relaxed) == 0
             && !self.handle.orders.cut.load(Ordering::Relaxed)
+            && !self.handle.orders.wake.load(Ordering::Relaxed)
             && self.inboxes.iter().all(|ring| ring.is_empty())
     }
 }
@@ -389,6 +435,29 @@ mod tests {
         posts[0].send(1, 1).unwrap();
         assert_eq!(posts[0].ring_bells(), 0, "already woken");
         assert_eq!(wakes.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_waker_rings_once_until_the_turn_it_asked_for() {
+        let wakes = Arc::new(AtomicUsize::new(0));
+        let post = Post::<u32>::mesh(1, 2).remove(0);
+        let counter = wakes.clone();
+        post.doorbell().install(Box::new(move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }));
+        let waker = post.handle().waker().clone();
+        waker.wake_by_ref();
+        assert!(!post.is_idle(), "a lane that is awake does not fall asleep");
+        assert_eq!(wakes.load(Ordering::Relaxed), 0, "and need not be woken");
+        post.take_wake();
+        assert!(post.is_idle());
+        for _ in 0..2 {
+            post.doorbell().going_to_sleep();
+            waker.wake_by_ref();
+            waker.wake_by_ref();
+            post.take_wake();
+        }
+        assert_eq!(wakes.load(Ordering::Relaxed), 2);
     }
 
     #[test]
