@@ -1,0 +1,245 @@
+//! Tasks: futures that belong to one lane, polled by the protocol that owns them.
+//!
+//! A lane knows connections, not tasks. A protocol that answers some of its requests with futures owns
+//! one [`Tasks`], spawns in a step and runs what is ready in [`Protocol::turn`](crate::Protocol::turn);
+//! whatever a task waits for wakes it by its [`Waker`], and the waker gets the lane to take a turn.
+//!
+//! # Theory of operation
+//! Each task has a flag that says whether it is queued. A wake sets it; who found it unset puts the
+//! task's key on the one lock-free queue and then wakes the lane ([`LaneHandle::waker`]), so a task
+//! that is woken many times is queued once. A run clears the flag before it polls, so a wake during
+//! the poll queues the task again. A key on the queue whose task is gone, or was polled since, is
+//! skipped.
+//!
+//! A wake on the lane's own thread takes the same way as one from another: two atomic swaps and a push,
+//! no lock, and no system call, since a lane that runs is not asleep. Tasks woken there are polled in
+//! the order of their wakes, so a simulated run is the same each time.
+//!
+//! [`LaneHandle::waker`]: crate::LaneHandle::waker
+
+mod local;
+mod panicked;
+mod signal;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use corelane_mempool::{Key, Slab};
+
+use self::signal::{Inbox, Signal};
+use crate::mail::Full;
+use crate::step::contained;
+use crate::time::Nanos;
+
+pub use self::local::{Elapsed, Local, Sleep, YieldNow};
+pub use self::panicked::Panicked;
+
+/// Polls in one [`Tasks::run`], unless set otherwise.
+const BUDGET: usize = 256;
+
+/// The most tasks there can be, whatever limit is asked for.
+const TASKS_MAX: usize = 1 << 31;
+
+/// Names one task of one [`Tasks`], for ever: once it is done or cancelled, its id names nothing.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct TaskId(Key);
+
+/// Futures of one lane, which need not be `Send`, and their results of type `T`.
+///
+/// Owned by a protocol, one per lane. It spawns in a step, and may poll a new task at once; it runs
+/// the others once per turn, and asks for the next turn:
+///
+/// ```
+/// use std::task::Waker;
+/// use corelane_eventloop::{Nanos, Tasks};
+///
+/// // In a protocol the waker is that of its lane: io.waker() or turn.waker().
+/// let mut tasks = Tasks::new(100, Waker::noop());
+/// let local = tasks.local().clone();
+/// let id = tasks
+///     .spawn(async move {
+///         local.sleep(Nanos::from_secs(1)).await;
+///         local.now()
+///     })
+///     .map_err(|_| "100 tasks are running")?;
+/// assert_eq!(tasks.poll(id, Nanos::ZERO), None, "not done at once");
+///
+/// // Each turn: tasks.run(turn.now(), …), then turn.wake_at(tasks.next_wake()).
+/// let mut results = Vec::new();
+/// while results.is_empty() {
+///     let now = tasks.next_wake();
+///     tasks.run(now, |id, result| results.push((id, result)));
+/// }
+/// assert!(matches!(results[..], [(done, Ok(at))] if done == id && at >= Nanos::from_secs(1)));
+/// # Ok::<(), &str>(())
+/// ```
+///
+/// | operation | cost |
+/// |---|---|
+/// | [`spawn`](Tasks::spawn) | two allocations: the future, and what its wakers share |
+/// | a wake | two atomic swaps and a push on a lock-free queue |
+/// | [`run`](Tasks::run) | constant per task that was woken; nothing per task that waits |
+///
+/// Dropping it drops every future; a panic of one of those is swallowed.
+pub struct Tasks<T> {
+    tasks: Slab<Task<T>>,
+    inbox: Arc<Inbox>,
+    local: Local,
+    budget: usize,
+}
+
+struct Task<T> {
+    future: Pin<Box<dyn Future<Output = T>>>,
+    signal: Arc<Signal>,
+    /// Made of `signal`, once for all polls.
+    waker: Waker,
+}
+
+impl<T> Tasks<T> {
+    /// Room for `limit` tasks (of at most 2^31). `lane` is woken when one of them is: see
+    /// [`LaneHandle::waker`](crate::LaneHandle::waker).
+    pub fn new(limit: usize, lane: &Waker) -> Tasks<T> {
+        Tasks {
+            tasks: Slab::with_limit(limit.min(TASKS_MAX)),
+            inbox: Arc::new(Inbox::new(lane.clone())),
+            local: Local::new(),
+            budget: BUDGET,
+        }
+    }
+
+    /// Polls at most so many tasks in one [`run`](Tasks::run), instead of 256; at least one.
+    pub fn with_budget(mut self, polls: usize) -> Tasks<T> {
+        self.budget = polls.max(1);
+        self
+    }
+
+    /// The clock and the timers that these tasks use.
+    pub fn local(&self) -> &Local {
+        &self.local
+    }
+
+    /// Says what time it is, for futures that are made outside of a poll and call
+    /// [`Local::sleep`] then; [`poll`](Tasks::poll) and [`run`](Tasks::run) do the same.
+    pub fn advance(&mut self, now: Nanos) {
+        self.local.advance(now);
+    }
+
+    /// Takes in a future, to be polled in the next [`run`](Tasks::run), or before with
+    /// [`poll`](Tasks::poll).
+    ///
+    /// # Errors
+    /// [`Full`] with the future, at the limit.
+    pub fn spawn<F>(&mut self, future: F) -> Result<TaskId, Full<F>>
+    where
+        F: Future<Output = T> + 'static,
+    {
+        if self.tasks.len() >= self.tasks.limit() {
+            return Err(Full(future));
+        }
+        let future = Box::pin(future);
+        let make = |key| {
+            let signal = Arc::new(Signal::new(key, self.inbox.clone()));
+            Task { future, waker: signal.clone().into(), signal }
+        };
+        let key = self.tasks.insert_with(make).expect("a place is free below the limit");
+        if let Some(task) = self.tasks.get(key) {
+            task.waker.wake_by_ref();
+        }
+        Ok(TaskId(key))
+    }
+
+    /// Polls one task at once, whether it was woken or not. `None`: it is not done, or long gone.
+    /// After this, or at the latest in its next turn, the owner calls [`run`](Tasks::run): the lane
+    /// is woken to that end.
+    pub fn poll(&mut self, id: TaskId, now: Nanos) -> Option<Result<T, Panicked>> {
+        self.local.advance(now);
+        self.tasks.get(id.0)?.signal.take();
+        let done = self.poll_task(id.0);
+        if done.is_none() {
+            // It may have begun to sleep, which nobody but the next run can see.
+            self.inbox.wake_lane();
+        }
+        done
+    }
+
+    /// Polls the tasks that were woken, in the order of their wakes, up to the budget; calls `done`
+    /// for each that has finished or panicked. Ask [`next_wake`](Tasks::next_wake) afterwards.
+    pub fn run(&mut self, now: Nanos, mut done: impl FnMut(TaskId, Result<T, Panicked>)) {
+        self.local.advance(now);
+        self.local.resume(self.budget);
+        let mut polls = 0;
+        while polls < self.budget
+            && let Some(key) = self.inbox.pop()
+        {
+            if self.tasks.get(key).is_some_and(|task| task.signal.take()) {
+                polls += 1;
+                if let Some(result) = self.poll_task(key) {
+                    done(TaskId(key), result);
+                }
+            }
+        }
+    }
+
+    /// Drops a task's future. True if there was such a task.
+    ///
+    /// # Errors
+    /// [`Panicked`] if dropping it did. The task is gone then, too.
+    pub fn cancel(&mut self, id: TaskId) -> Result<bool, Panicked> {
+        self.remove(id.0)
+    }
+
+    /// When to [`run`](Tasks::run) next, as of the last run: at that time if work is left over, when a
+    /// task may want to end its sleep, or never ([`Nanos::MAX`]). For
+    /// [`Turn::wake_at`](crate::Turn::wake_at); other wakes reach the lane by themselves.
+    pub fn next_wake(&self) -> Nanos {
+        if self.inbox.is_empty() { self.local.next_wake() } else { self.local.now() }
+    }
+
+    /// Tasks that are not done.
+    pub fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// True if there is no task.
+    pub fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
+    /// How many tasks there may be.
+    pub fn limit(&self) -> usize {
+        self.tasks.limit()
+    }
+
+    fn poll_task(&mut self, key: Key) -> Option<Result<T, Panicked>> {
+        let Task { future, waker, .. } = self.tasks.get_mut(key)?;
+        let mut context = Context::from_waker(waker);
+        let result = match contained(|| future.as_mut().poll(&mut context)) {
+            Ok(Poll::Pending) => return None,
+            Ok(Poll::Ready(value)) => Ok(value),
+            Err(panic) => Err(Panicked::new(panic)),
+        };
+        let removed = self.remove(key);
+        Some(result.and_then(|value| removed.map(|_| value)))
+    }
+
+    fn remove(&mut self, key: Key) -> Result<bool, Panicked> {
+        let Some(task) = self.tasks.remove(key) else { return Ok(false) };
+        task.signal.mute();
+        contained(|| drop(task)).map(|()| true).map_err(Panicked::new)
+    }
+}
+
+impl<T> Drop for Tasks<T> {
+    fn drop(&mut self) {
+        let keys: Vec<Key> = self.tasks.keys().collect();
+        for key in keys {
+            // Nobody is left to be told of a panic.
+            let _ = self.remove(key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
