@@ -1,4 +1,4 @@
-//! `/health` and `/status`: what an operator asks a running server.
+//! `/health`, `/status` and `/log-level`: what an operator asks a running server.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,6 +8,8 @@ use corelane_http::{Handler, Replied, Reply};
 use corelane_metrics::{ProcessFigures, Registry, expose::json};
 use corelane_parser::http1::{Head, Method};
 use serde_json::{Value, json};
+
+use crate::logs::{Logs, filter};
 
 /// What the admin pages tell of.
 #[derive(Clone)]
@@ -24,22 +26,29 @@ pub struct Subject {
     pub restarts: Arc<AtomicU64>,
     /// Set once the server is stopping.
     pub stopping: Arc<AtomicBool>,
+    /// The program's log, if it has one.
+    pub log: Option<Logs>,
 }
 
-/// Answers `/health` (200 while serving, 503 while stopping) and `/status` (JSON).
+/// Answers `/health` (200 while serving, 503 while stopping), `/status` (JSON) and `/log-level` (what is
+/// logged; PUT changes it).
 pub struct Admin {
     subject: Subject,
 }
 
 /// What is asked for, kept until the request's body is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Page {
     /// `/health`.
     Health,
     /// `/status`.
     Status,
-    /// A page that exists, asked for with a method that it does not take.
-    WrongMethod,
+    /// `GET /log-level`.
+    LogLevel,
+    /// `PUT /log-level`, with as much of its body as a filter may have, and one byte.
+    SetLogLevel(Vec<u8>),
+    /// A page that exists, asked for with a method that it does not take. These it takes.
+    WrongMethod(&'static str),
     /// Anything else.
     Unknown,
 }
@@ -54,6 +63,14 @@ impl Admin {
         Admin { subject }
     }
 
+    /// Changes what is logged; the new filter, or what is wrong with it.
+    fn set_level(&self, text: &[u8]) -> Result<String, String> {
+        let log = self.subject.log.as_ref().ok_or("this server has no log")?;
+        let text = std::str::from_utf8(text).map_err(|_| "not UTF-8")?;
+        log.set_level(text).map_err(|error| error.to_string())?;
+        Ok(log.level())
+    }
+
     fn status(&self) -> Value {
         let subject = &self.subject;
         json!({
@@ -64,6 +81,11 @@ impl Admin {
             "lanes": subject.lanes,
             "lane_restarts": subject.restarts.load(Ordering::Relaxed),
             "connections": { "open": subject.open.count(), "limit": subject.open.limit() },
+            "log": subject.log.as_ref().map(|log| json!({
+                "level": log.level(),
+                "written": log.counts().written,
+                "dropped": log.counts().dropped,
+            })),
             "metrics": json::status(&subject.registry.snapshot(), &ProcessFigures::read()),
         })
     }
@@ -73,12 +95,23 @@ impl Handler for Admin {
     type Request = Page;
 
     fn begin(&mut self, head: &Head<'_>) -> Page {
-        let page = match head.path() {
-            "/health" => Page::Health,
-            "/status" => Page::Status,
-            _ => return Page::Unknown,
-        };
-        if matches!(head.method(), Method::Get | Method::Head) { page } else { Page::WrongMethod }
+        let reads = matches!(head.method(), Method::Get | Method::Head);
+        match head.path() {
+            "/health" if reads => Page::Health,
+            "/status" if reads => Page::Status,
+            "/log-level" if reads => Page::LogLevel,
+            "/log-level" if matches!(head.method(), Method::Put) => Page::SetLogLevel(Vec::new()),
+            "/health" | "/status" => Page::WrongMethod("GET, HEAD"),
+            "/log-level" => Page::WrongMethod("GET, HEAD, PUT"),
+            _ => Page::Unknown,
+        }
+    }
+
+    fn body(&mut self, page: &mut Page, data: &[u8]) {
+        if let Page::SetLogLevel(text) = page {
+            let room = (filter::BYTES_MAX + 1).saturating_sub(text.len());
+            text.extend_from_slice(&data[..data.len().min(room)]);
+        }
     }
 
     fn reply(&mut self, page: Page, reply: Reply<'_>) -> Replied {
@@ -90,10 +123,21 @@ impl Handler for Admin {
             Page::Status => {
                 reply.send(200, &[JSON, FRESH], format!("{:#}\n", self.status()).as_bytes())
             }
-            Page::WrongMethod => {
-                reply.send(405, &[TEXT, ("Allow", "GET, HEAD")], b"only GET and HEAD\n")
+            Page::LogLevel => {
+                let level = self.subject.log.as_ref().map_or_else(|| "off".to_owned(), Logs::level);
+                reply.send(200, &[TEXT, FRESH], format!("{level}\n").as_bytes())
             }
-            Page::Unknown => reply.send(404, &[TEXT], b"here are /health and /status\n"),
+            Page::SetLogLevel(text) => match self.set_level(&text) {
+                Ok(level) => reply.send(200, &[TEXT, FRESH], format!("{level}\n").as_bytes()),
+                Err(why) => reply.send(400, &[TEXT, FRESH], format!("{why}\n").as_bytes()),
+            },
+            Page::WrongMethod(methods) => {
+                let body = format!("only {methods}\n");
+                reply.send(405, &[TEXT, ("Allow", methods)], body.as_bytes())
+            }
+            Page::Unknown => {
+                reply.send(404, &[TEXT], b"here are /health, /status and /log-level\n")
+            }
         }
     }
 }

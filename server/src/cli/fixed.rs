@@ -17,8 +17,8 @@ use crate::supervisor::Supervisor;
 #[command(
     after_help = "Times are as 500ms, 10s, 2m or 1h, without a unit seconds; bytes are as 4096, \
     64K or 2G, in powers of 1024.\n\n\
-    RUST_LOG=corelane_http=debug in the environment logs each refused request, with its rule and its \
-    peer, to standard error. --admin counts them.\n\n\
+    --log-level info,corelane_http=debug logs each refused request, with its rule and its peer. --admin \
+    counts them.\n\n\
     Examples:\n  corelane fixed 3000\n  \
     corelane fixed --body '{\"ok\":true}' --header 'Content-Type: application/json'\n  \
     corelane fixed --status 503 --body-file sorry.html --bind unix:/run/sorry.sock"

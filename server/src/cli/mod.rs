@@ -7,13 +7,20 @@ mod fixed;
 mod http;
 mod limits;
 mod listen;
+mod logs;
 mod run;
 mod torture;
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+
+use crate::logs::Logs;
+
+/// How long the end of the program waits for its last words to be read.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A high-performance server: one pinned loop per core.
 #[derive(Parser, Debug)]
@@ -25,6 +32,9 @@ use clap::{Parser, Subcommand};
 struct Cli {
     #[command(subcommand)]
     command: Command,
+
+    #[command(flatten)]
+    log: logs::LogArgs,
 }
 
 #[derive(Subcommand, Debug)]
@@ -60,12 +70,11 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
-    log_to_stderr();
-    let ended = match cli.command {
+    let ended = cli.log.start().and_then(|_| match cli.command {
         Command::Fixed(args) => fixed::run(*args),
         Command::Torture(args) => torture::run(args),
-    };
-    match ended {
+    });
+    let code = match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(message)) => {
             say(&format!("error: {message}\n\nFor more information, try '--help'."));
@@ -75,24 +84,17 @@ pub fn main() -> ExitCode {
             say(&format!("error: {error:#}"));
             ExitCode::from(1)
         }
+    };
+    if let Some(logs) = Logs::current() {
+        logs.flush(LAST_WORDS);
     }
+    code
 }
 
 /// Prints a line on standard error. Who reads it may be gone, and then `eprintln!` would panic.
 fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
-}
-
-fn log_to_stderr() {
-    use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-        && std::io::IsTerminal::is_terminal(&std::io::stderr());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(colour)
-        .with_writer(std::io::stderr)
-        // They would be printed by `eprintln!`: see `say`.
-        .log_internal_errors(false)
-        .init();
+    match Logs::current() {
+        Some(logs) => logs.say(line),
+        None => drop(writeln!(std::io::stderr(), "{line}")),
+    }
 }

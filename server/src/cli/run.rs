@@ -13,10 +13,11 @@ use corelane_metrics::CounterId;
 use corelane_metrics::expose::statsd::{
     Statsd, StatsdConfig, StatsdError, StatsdLine, StatsdReporter, StatsdValue,
 };
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
 
 use super::{Failure, duration, listen};
 use crate::apps::admin::{Admin, Subject};
+use crate::logs::Logs;
 use crate::supervisor::{Plan, Server, Stopper, Supervisor};
 
 /// Options about what a running server reports.
@@ -54,7 +55,13 @@ fn tag(text: &str) -> Result<(String, String), String> {
 pub(super) struct Service {
     statsd: Option<Statsd>,
     admin: Option<Address>,
+    reload: Option<Reload>,
 }
+
+/// What SIGHUP does: loads the configuration again, and says why if it keeps the old one.
+///
+/// Runs on the thread that obeys signals, so an order to stop waits for it.
+pub(super) type Reload = Box<dyn FnMut() -> anyhow::Result<()> + Send>;
 
 impl Service {
     pub(super) fn prepare(args: &ServiceArgs) -> Result<Service, Failure> {
@@ -71,7 +78,14 @@ impl Service {
             }
         };
         let admin = args.admin.as_deref().map(admin_address).transpose()?;
-        Ok(Service { statsd, admin })
+        Ok(Service { statsd, admin, reload: None })
+    }
+
+    /// Has SIGHUP do this. Without it, SIGHUP ends the program, as it does when a terminal closes.
+    #[allow(dead_code)] // For commands with a configuration to load again.
+    pub(super) fn on_reload(mut self, reload: Reload) -> Service {
+        self.reload = Some(reload);
+        self
     }
 
     /// Serves until a signal, then drains.
@@ -83,7 +97,13 @@ impl Service {
         drain: Duration,
     ) -> Result<(), Failure> {
         let stopping = Arc::new(AtomicBool::new(false));
-        obey_signals(server.stopper(), stopping.clone(), Nanos::from(drain))?;
+        let orders = Orders {
+            stopper: server.stopper(),
+            stopping: stopping.clone(),
+            drain: Nanos::from(drain),
+            reload: self.reload,
+        };
+        orders.obey_signals()?;
         let admin =
             self.admin.map(|address| start_admin(address, &server, &stopping)).transpose()?;
         let reporter = match (self.statsd, requests) {
@@ -137,23 +157,59 @@ fn admin_address(text: &str) -> Result<Address, Failure> {
     }
 }
 
-/// The first signal stops the server, any further one cuts its connections.
-fn obey_signals(stopper: Stopper, stopping: Arc<AtomicBool>, drain: Nanos) -> anyhow::Result<()> {
-    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT])
-        .context("signal handlers cannot be installed")?;
-    let obey = move || {
-        for _signal in signals.forever() {
-            if stopping.swap(true, Ordering::Relaxed) {
-                super::say("corelane: cutting connections");
-                stopper.cut();
-            } else {
-                super::say("corelane: stopping; a second signal cuts connections");
-                stopper.stop(drain);
-            }
+/// What signals are about.
+struct Orders {
+    stopper: Stopper,
+    stopping: Arc<AtomicBool>,
+    drain: Nanos,
+    reload: Option<Reload>,
+}
+
+impl Orders {
+    /// Starts the thread that waits for signals.
+    fn obey_signals(mut self) -> anyhow::Result<()> {
+        let mut known = vec![SIGTERM, SIGINT, SIGQUIT, SIGUSR1];
+        if self.reload.is_some() {
+            known.push(SIGHUP);
         }
-    };
-    std::thread::Builder::new().name("signals".into()).spawn(obey)?;
-    Ok(())
+        let mut signals = signal_hook::iterator::Signals::new(known)
+            .context("signal handlers cannot be installed")?;
+        let obey = move || {
+            for signal in signals.forever() {
+                match signal {
+                    SIGHUP => self.reload(),
+                    SIGUSR1 => reopen_logs(),
+                    _ => self.stop(),
+                }
+            }
+        };
+        std::thread::Builder::new().name("signals".into()).spawn(obey)?;
+        Ok(())
+    }
+
+    /// The first such signal stops the server, any further one cuts its connections.
+    fn stop(&mut self) {
+        if self.stopping.swap(true, Ordering::Relaxed) {
+            tracing::info!("cutting connections");
+            self.stopper.cut();
+        } else {
+            tracing::info!("stopping; a second signal cuts connections");
+            self.stopper.stop(self.drain);
+        }
+    }
+
+    fn reload(&mut self) {
+        let Some(reload) = &mut self.reload else { return };
+        match reload() {
+            Ok(()) => tracing::info!("configuration loaded again"),
+            Err(error) => tracing::error!("the old configuration stays in force: {error:#}"),
+        }
+    }
+}
+
+/// The file of a log may have been moved away: its next lines belong into a new one.
+fn reopen_logs() {
+    tracing::info!("no log goes to a file: nothing to reopen");
 }
 
 /// The admin pages have a lane and metrics of their own: what they cost and count is not the
@@ -170,6 +226,7 @@ fn start_admin(
         open: server.open().clone(),
         restarts: server.restarts().clone(),
         stopping: stopping.clone(),
+        log: Logs::current().cloned(),
     };
     let mut plan = Plan::new([address]);
     plan.name = "admin".into();
@@ -194,7 +251,7 @@ fn announce(server: &Server, admin: Option<&Server>, limits: &str) {
         let _ = writeln!(out, "listening on {scheme}{address}");
     }
     for address in admin.iter().flat_map(|admin| admin.addresses()) {
-        let _ = writeln!(out, "admin on {address}: /health, /status");
+        let _ = writeln!(out, "admin on {address}: /health, /status, /log-level");
     }
     let loops = server.lanes();
     let s = if loops == 1 { "" } else { "s" };

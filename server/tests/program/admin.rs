@@ -124,6 +124,46 @@ fn only_these_pages_and_only_to_read() {
 }
 
 #[test]
+fn the_log_level_can_be_changed() {
+    let program = Program::fixed(&["--admin", "127.0.0.1:0"]);
+    let refuse = || {
+        let mut client = program.connect();
+        assert_eq!(client.ask("GET / HTTP/1.1\r\n\r\n").status, 400);
+        client.ends();
+    };
+    let mut admin = program.admin();
+    let mut put = |filter: &str| {
+        let length = filter.len();
+        admin.ask(format!(
+            "PUT /log-level HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\n{filter}"
+        ))
+    };
+    refuse();
+    assert_eq!(put("warn,corelane_http=debug\n").text(), "warn,corelane_http=debug\n");
+    refuse();
+    for (wrong, why) in [
+        ("", "empty; write one of off"),
+        ("inof", "`inof` is no level"),
+        ("\u{7f}", "is no level"),
+        (&"x".repeat(5000), "longer than 1024 bytes"),
+    ] {
+        let response = put(wrong);
+        assert_eq!(response.status, 400, "{wrong}");
+        assert!(response.text().contains(why), "{}", response.text());
+    }
+    // What is wrong changes nothing.
+    assert_eq!(program.admin().get("/log-level").text(), "warn,corelane_http=debug\n");
+    assert_eq!(Status::of(&program).0["log"]["level"], "warn,corelane_http=debug");
+    assert_eq!(put("off").status, 200);
+    refuse();
+    let refused = program.admin().ask("DELETE /log-level HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert_eq!((refused.status, refused.field("allow")), (405, Some("GET, HEAD, PUT")));
+    program.terminate();
+    let stderr = program.wait().stderr;
+    assert_eq!(stderr.matches("host-missing").count(), 1, "{stderr}");
+}
+
+#[test]
 fn on_a_unix_socket() {
     let path = scratch("admin.sock");
     let program = Program::fixed(&["--admin", &format!("unix:{}", path.display())]);

@@ -15,6 +15,7 @@ mod command_line;
 mod descriptors;
 mod drain;
 mod listen;
+mod logs;
 mod process;
 mod refusals;
 mod requests;

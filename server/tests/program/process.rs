@@ -1,6 +1,6 @@
 //! One run of the program.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, PipeReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
@@ -91,7 +91,16 @@ impl Program {
         Program::start_with(command, Stdio::from(writer))
     }
 
-    fn fixed_command(args: &[&str]) -> Command {
+    /// The same, logging refusals to a standard error that nobody reads, though somebody could.
+    pub(crate) fn fixed_unread(args: &[&str]) -> (Program, PipeReader) {
+        let mut command = Program::fixed_command(args);
+        command.env("RUST_LOG", "corelane_http=debug");
+        let (reader, writer) = std::io::pipe().unwrap();
+        (Program::start_with(command, Stdio::from(writer)), reader)
+    }
+
+    /// How `corelane fixed` is started by [`Program::fixed`].
+    pub(crate) fn fixed_command(args: &[&str]) -> Command {
         let mut all = vec!["fixed", "--no-pin"];
         let mut default = |option: &'static str, value: &'static str| {
             if !args.contains(&option) {
@@ -175,12 +184,16 @@ impl Program {
         Pid::from_child(&self.child)
     }
 
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
+    }
+
     pub(crate) fn terminate(&self) {
-        kill_process(self.pid(), Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
     }
 
     pub(crate) fn interrupt(&self) {
-        kill_process(self.pid(), Signal::INT).unwrap();
+        self.signal(Signal::INT);
     }
 
     /// True as long as it has not ended.

@@ -1,0 +1,10 @@
+//! What a server says: the program's log and the access log.
+//!
+//! Neither ever makes a lane wait. Each has a bounded queue and a thread that writes; what does not
+//! fit is dropped and counted.
+
+pub mod filter;
+mod program;
+mod queue;
+
+pub use self::program::{LogConfig, LogCounts, LogError, LogFormat, Logs};
