@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use super::block::FieldBlock;
 use super::date::HttpDate;
 use super::framing::{is_token, is_value_byte};
 use super::status::{self, StatusLine};
@@ -110,6 +111,11 @@ impl FieldLine {
         assert!(bytes.len() == at + 2 && bytes[at + 1] == b'\n', "a field line ends in one CRLF");
         Self(line)
     }
+
+    /// The line, with its CRLF.
+    pub const fn as_bytes(self) -> &'static [u8] {
+        self.0.as_bytes()
+    }
 }
 
 /// The head of one response, being written. Methods record the first error, and
@@ -188,6 +194,13 @@ impl<'o> ResponseHead<'o> {
     #[inline]
     pub fn line(&mut self, line: FieldLine) -> &mut Self {
         self.put(line.0.as_bytes());
+        self
+    }
+
+    /// Fields checked when they were put together.
+    #[inline]
+    pub fn block(&mut self, fields: &FieldBlock) -> &mut Self {
+        self.put(fields.as_bytes());
         self
     }
 
@@ -361,7 +374,7 @@ pub fn chunk_header(bytes: std::num::NonZeroU64) -> ([u8; CHUNK_HEADER_BYTES_MAX
 }
 
 /// Fields that this encoder writes itself, each at most once.
-const fn is_reserved(name: &[u8]) -> bool {
+pub(super) const fn is_reserved(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"content-length")
         || name.eq_ignore_ascii_case(b"transfer-encoding")
         || name.eq_ignore_ascii_case(b"connection")

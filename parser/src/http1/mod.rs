@@ -9,9 +9,10 @@
 //! | [`target`], [`host`], [`method`] | the parts of a head |
 //! | [`body`], [`chunked`] | message bodies, by length and by chunks |
 //! | [`limits`] | what a peer may send |
-//! | [`encode`], [`prerendered`], [`status`], [`date`] | responses out |
+//! | [`FieldBlock`], [`encode`], [`prerendered`], [`status`], [`date`] | responses out |
 //! | [`response`] | response heads in |
 
+mod block;
 pub mod body;
 pub mod chunked;
 pub mod date;
@@ -29,6 +30,7 @@ pub mod status;
 pub mod target;
 mod tokens;
 
+pub use block::FieldBlock;
 pub use body::{Body, BodyKind, BodyStep};
 pub use date::{DateCache, HttpDate};
 pub use head::{Field, FieldSlots, Fields, Head, HeadParser, Progress, Version};
