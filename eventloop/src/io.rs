@@ -9,7 +9,7 @@ use crate::id::{ConnId, LaneId, Origin, Peer, Target};
 use crate::link::LinkState;
 use crate::mail::Full;
 use crate::out::{Out, OutQueue};
-use crate::services::Services;
+use crate::services::{Random, Services};
 use crate::time::Nanos;
 
 /// One connection's window to the world during a step.
@@ -74,6 +74,38 @@ impl<'a, M> Io<'a, M> {
     #[inline]
     pub fn out(&mut self) -> Out<'_> {
         Out { queue: self.out, pool: &mut self.services.pool, stash: &mut self.services.stash }
+    }
+
+    /// As [`Io::out`], into a queue of the protocol's own, together with the files and the random
+    /// numbers that may be needed to decide what to write.
+    #[inline]
+    pub fn parts<'b>(&'b mut self, own: Option<&'b mut OutQueue>) -> Parts<'b> {
+        let services = &mut *self.services;
+        Parts {
+            out: Out {
+                queue: own.unwrap_or(self.out),
+                pool: &mut services.pool,
+                stash: &mut services.stash,
+            },
+            files: &mut *services.files,
+            random: &mut services.random,
+        }
+    }
+
+    /// Moves what a queue of the protocol's own holds to the end of the output.
+    pub fn append(&mut self, own: &mut OutQueue) {
+        let services = &mut *self.services;
+        if let Some(why) = own.broken() {
+            self.out.break_off(why);
+        }
+        while let Some(chunk) = Out::new(own, &mut services.pool, &mut services.stash).pop() {
+            Out::new(self.out, &mut services.pool, &mut services.stash).push(chunk);
+        }
+    }
+
+    /// Drops what a queue of the protocol's own holds.
+    pub fn discard(&mut self, own: &mut OutQueue) {
+        own.clear(&mut self.services.pool, &mut self.services.stash);
     }
 
     /// Bytes received on this connection so far.
@@ -160,6 +192,16 @@ impl<'a, M> Io<'a, M> {
     pub fn consumed(&self) -> usize {
         self.consumed
     }
+}
+
+/// Output, files and random numbers, to be used side by side. From [`Io::parts`].
+pub struct Parts<'a> {
+    /// Writes output.
+    pub out: Out<'a>,
+    /// The files the driver gives access to.
+    pub files: &'a mut (dyn Files + Send),
+    /// Pseudo-random numbers: for jitter and sampling, not for secrets.
+    pub random: &'a mut Random,
 }
 
 /// A lane's window to the world once per turn, for what concerns no single connection.

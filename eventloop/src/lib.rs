@@ -33,11 +33,12 @@ pub use driver::{
 };
 pub use files::{File, FileKind, Files, Meta, RootId};
 pub use id::{ConnId, LaneId, ListenerId, Origin, Peer, Target};
-pub use io::{Io, Turn};
+pub use io::{Io, Parts, Turn};
 pub use lane::Lane;
 pub use mail::{Full, LaneHandle, Post, Socket};
 pub use out::{COPY_LIMIT, Chunk, Mark, Out, OutQueue};
 pub use protocol::{Closed, Event, Flow, Protocol};
+pub use services::Random;
 pub use stats::LaneStats;
 pub use task::{Elapsed, Local, Panicked, Sleep, TaskId, Tasks, YieldNow};
 pub use time::Nanos;

@@ -18,7 +18,7 @@ pub(crate) struct Services<M> {
     pub(crate) now: Nanos,
     /// Unix time at the lane's clock zero.
     pub(crate) wall_base: Nanos,
-    random: u64,
+    pub(crate) random: Random,
     pub(crate) limits: LaneConfig,
     pub(crate) pool: Pool,
     pub(crate) stash: Stash,
@@ -49,6 +49,22 @@ pub(crate) struct Services<M> {
     pub(crate) born: u32,
 }
 
+/// A lane's pseudo-random numbers, from its seed: for jitter and sampling, not for secrets.
+#[derive(Debug)]
+pub struct Random(u64);
+
+impl Random {
+    /// The next number: splitmix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number
+    /// generators", 2014).
+    pub fn draw(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
 impl<M> Services<M> {
     pub(crate) fn new(
         limits: LaneConfig,
@@ -59,7 +75,9 @@ impl<M> Services<M> {
         Services {
             now: Nanos::ZERO,
             wall_base: Nanos::ZERO,
-            random: limits.seed ^ u64::from(post.lane()).wrapping_mul(0x9e37_79b9_7f4a_7c15),
+            random: Random(
+                limits.seed ^ u64::from(post.lane()).wrapping_mul(0x9e37_79b9_7f4a_7c15),
+            ),
             limits,
             pool,
             stash: Stash::default(),
@@ -87,13 +105,8 @@ impl<M> Services<M> {
         self.wall_base + self.now
     }
 
-    /// splitmix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
     pub(crate) fn random(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.random.draw()
     }
 
     pub(crate) fn send_mail(&mut self, lane: LaneId, mail: M) -> Result<(), Full<M>> {

@@ -21,7 +21,9 @@ use std::process::ExitCode;
 
 use corelane::supervisor::{Plan, Server, StartError, Stopper, Supervisor};
 use corelane_eventloop::Nanos;
-use corelane_http::{Handler, Http, HttpConfig, HttpCounters, HttpMetrics, Replied, Reply};
+use corelane_http::{
+    Context, Handler, Http, HttpConfig, HttpCounters, HttpMetrics, Intake, Replied, Reply,
+};
 use corelane_parser::http1::{Head, Method};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
@@ -48,7 +50,7 @@ enum Answer {
 impl Handler for ProbeTarget {
     type Request = Answer;
 
-    fn begin(&mut self, head: &Head<'_>) -> Answer {
+    fn begin(&mut self, head: &Head<'_>, _context: &mut Context<'_>) -> Answer {
         match (head.method(), head.path()) {
             (Method::Options, _) => Answer::Options,
             (Method::Get | Method::Head | Method::Post, "/echo") => Answer::Text(echo(head)),
@@ -59,10 +61,11 @@ impl Handler for ProbeTarget {
         }
     }
 
-    fn body(&mut self, answer: &mut Answer, data: &[u8]) {
+    fn body(&mut self, answer: &mut Answer, data: &[u8]) -> Intake {
         if let Answer::Body(body) = answer {
             body.extend_from_slice(data);
         }
+        Intake::More
     }
 
     fn reply(&mut self, answer: Answer, reply: Reply<'_>) -> Replied {

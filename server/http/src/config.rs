@@ -37,6 +37,9 @@ pub struct HttpConfig {
     pub age_max: Option<Nanos>,
     /// Requests of one connection answered in one turn, before others have theirs. Default 128.
     pub turn_requests: u32,
+    /// Requests of one connection whose answers may be outstanding; further ones are not read until
+    /// some are answered. At least 1. Default 16.
+    pub outstanding: u32,
 }
 
 impl Default for HttpConfig {
@@ -51,6 +54,7 @@ impl Default for HttpConfig {
             requests_max: None,
             age_max: None,
             turn_requests: 128,
+            outstanding: 16,
         }
     }
 }

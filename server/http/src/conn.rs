@@ -2,15 +2,18 @@
 
 use corelane_eventloop::Nanos;
 use corelane_parser::http1::RequestMachine;
+use corelane_parser::http1::encode::Connection;
 
 use crate::pace::Pace;
+use crate::slots::Slots;
 
 /// One HTTP connection. Plain data, small: most connections are idle most of the time.
-#[derive(Debug)]
 pub struct Conn<R> {
     pub(crate) machine: RequestMachine,
     /// The request whose body is arriving.
     pub(crate) request: Option<Pending<R>>,
+    /// Requests whose answers cannot leave yet, if there are any.
+    pub(crate) slots: Option<Box<Slots>>,
     /// When the current request's first byte came; `None` between requests.
     pub(crate) since: Option<Nanos>,
     /// Answered and not yet handed to the kernel: when the earliest of them began, and how many.
@@ -24,14 +27,17 @@ pub struct Conn<R> {
     pub(crate) closing: bool,
     /// …although the client had not asked for it, and may have sent more.
     pub(crate) unaware: bool,
+    /// The client will send no more.
+    pub(crate) ended: bool,
 }
 
 /// A request between its head and the end of its body.
-#[derive(Debug)]
 pub(crate) struct Pending<R> {
     pub(crate) request: R,
     pub(crate) manner: Manner,
     pub(crate) pace: Pace,
+    /// The handler has enough for now.
+    pub(crate) held: bool,
 }
 
 /// What the answer depends on, besides the handler.
@@ -42,11 +48,27 @@ pub(crate) struct Manner {
     pub(crate) head_only: bool,
 }
 
+impl Manner {
+    /// For what is not the answer to a request, or to none that could be read.
+    pub(crate) const LAST: Manner = Manner { keep_alive: false, http10: false, head_only: false };
+
+    /// What the answer says about the connection.
+    #[inline]
+    pub(crate) fn connection(self, keep_alive: bool) -> Connection {
+        match (keep_alive, self.http10) {
+            (false, _) => Connection::Close,
+            (true, true) => Connection::KeepAlive,
+            (true, false) => Connection::Implied,
+        }
+    }
+}
+
 impl<R> Conn<R> {
     pub(crate) fn new(now: Nanos) -> Conn<R> {
         Conn {
             machine: RequestMachine::new(),
             request: None,
+            slots: None,
             since: None,
             unsent_since: Nanos::ZERO,
             unsent: 0,
@@ -54,11 +76,17 @@ impl<R> Conn<R> {
             opened: now,
             closing: false,
             unaware: false,
+            ended: false,
         }
     }
 
-    /// Between two requests, with nothing of the next one here.
-    pub(crate) fn is_idle(&self) -> bool {
+    /// Between two requests, with nothing of the next one here; answers may be outstanding.
+    pub(crate) fn is_between(&self) -> bool {
         self.since.is_none()
+    }
+
+    /// Between two requests, and all answers are in the output.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.since.is_none() && self.slots.is_none()
     }
 }

@@ -1,14 +1,16 @@
 //! What answers requests.
 
+use corelane_eventloop::{ConnId, Nanos, Turn};
 use corelane_parser::http1::{Head, HttpDate};
 
+use crate::context::Context;
 use crate::reply::{Replied, Reply};
 
 /// Answers the requests of one lane: once per request, in order, after its body has arrived whole and
 /// been checked.
 ///
 /// ```
-/// use corelane_http::{Handler, Replied, Reply};
+/// use corelane_http::{Context, Handler, Intake, Replied, Reply};
 /// use corelane_parser::http1::Head;
 ///
 /// /// Answers with the path of the request and the size of its body.
@@ -16,11 +18,12 @@ use crate::reply::{Replied, Reply};
 ///
 /// impl Handler for Mirror {
 ///     type Request = (String, usize);
-///     fn begin(&mut self, head: &Head<'_>) -> (String, usize) {
+///     fn begin(&mut self, head: &Head<'_>, _context: &mut Context<'_>) -> (String, usize) {
 ///         (head.path().to_owned(), 0)
 ///     }
-///     fn body(&mut self, request: &mut (String, usize), data: &[u8]) {
+///     fn body(&mut self, request: &mut (String, usize), data: &[u8]) -> Intake {
 ///         request.1 += data.len();
+///         Intake::More
 ///     }
 ///     fn reply(&mut self, (path, size): (String, usize), reply: Reply<'_>) -> Replied {
 ///         let body = format!("{path}: {size} bytes\n");
@@ -29,11 +32,12 @@ use crate::reply::{Replied, Reply};
 /// }
 /// ```
 pub trait Handler {
-    /// What is kept of a request while its body arrives. `()` if nothing is needed.
+    /// What is kept of a request while its body arrives. `()` if nothing is needed. Dropped if the
+    /// client leaves first.
     type Request;
 
     /// A request's head is there. It is a view of the input, and gone once this returns.
-    fn begin(&mut self, head: &Head<'_>) -> Self::Request;
+    fn begin(&mut self, head: &Head<'_>, context: &mut Context<'_>) -> Self::Request;
 
     /// Whether the body of this request, which has one, is wanted. Asked once, after
     /// [`begin`](Handler::begin) and before the client is told to go on (`Expect: 100-continue`).
@@ -45,17 +49,100 @@ pub trait Handler {
     }
 
     /// The next piece of the request's body.
-    fn body(&mut self, request: &mut Self::Request, data: &[u8]) {
+    fn body(&mut self, request: &mut Self::Request, data: &[u8]) -> Intake {
         let _ = (request, data);
+        Intake::More
     }
 
-    /// The request is complete: answer it. The return value is what the methods of [`Reply`] return,
-    /// so that no request can be left without an answer.
+    /// The request is complete: answer it, or promise to ([`Reply::later`]). The return value is what
+    /// the methods of [`Reply`] return, so that no request can be left without an answer.
     fn reply(&mut self, request: Self::Request, reply: Reply<'_>) -> Replied;
+
+    /// The answer that was promised under this ticket, and announced with [`Wakes::answer`], is due.
+    /// A handler that is not ready after all may promise again.
+    fn resume(&mut self, ticket: Ticket, reply: Reply<'_>) -> Replied {
+        let _ = ticket;
+        reply.send(500, &[], b"")
+    }
+
+    /// The client to whom an answer was promised is gone.
+    fn cancel(&mut self, conn: ConnId, ticket: Ticket) {
+        let _ = (conn, ticket);
+    }
+
+    /// Once per turn: the place to work on what was promised.
+    fn turn(&mut self, wakes: &mut Wakes<'_, '_>) {
+        let _ = wakes;
+    }
 
     /// A new second has begun; comes before the first answer of that second. The place to set the
     /// date of prerendered answers.
     fn date(&mut self, date: &HttpDate) {
         let _ = date;
+    }
+}
+
+/// What is to become of a request whose body is arriving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intake {
+    /// Go on with the body.
+    More,
+    /// Read no more of it before [`Wakes::pull`] names the connection: what has come waits to be
+    /// worked on.
+    Hold,
+    /// Answer now. What is missing of the body is not wanted, and the connection closes after the
+    /// answer.
+    Answer,
+}
+
+/// An answer that was promised, by a number of the handler's choice. It must differ from those of
+/// other answers that the same connection waits for.
+pub type Ticket = u64;
+
+/// What connections of this protocol are told by mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpMail {
+    /// The answer promised under this ticket is ready.
+    Answer(Ticket),
+    /// A stream, or the body of a request, can go on.
+    Pull,
+}
+
+/// A handler's part of the turn: which connections can go on, and when it wants the next one.
+pub struct Wakes<'a, 't> {
+    pub(crate) turn: &'a mut Turn<'t, HttpMail>,
+    pub(crate) backlog: &'a mut Vec<(ConnId, HttpMail)>,
+}
+
+impl Wakes<'_, '_> {
+    /// The lane's clock.
+    pub fn now(&self) -> Nanos {
+        self.turn.now()
+    }
+
+    /// Time since the Unix epoch.
+    pub fn wall(&self) -> Nanos {
+        self.turn.wall()
+    }
+
+    /// True once the server was asked to stop.
+    pub fn stopping(&self) -> bool {
+        self.turn.stopping()
+    }
+
+    /// The answer promised to this connection under this ticket is ready:
+    /// [`Handler::resume`] will be asked for it.
+    pub fn answer(&mut self, conn: ConnId, ticket: Ticket) {
+        self.backlog.push((conn, HttpMail::Answer(ticket)));
+    }
+
+    /// The stream that this connection sends, or the body that it receives, can go on.
+    pub fn pull(&mut self, conn: ConnId) {
+        self.backlog.push((conn, HttpMail::Pull));
+    }
+
+    /// Asks for a turn at that time at the latest.
+    pub fn wake_at(&mut self, at: Nanos) {
+        self.turn.wake_at(at);
     }
 }

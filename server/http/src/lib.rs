@@ -3,16 +3,22 @@
 
 mod config;
 mod conn;
+mod content;
+mod context;
 mod handler;
 mod metrics;
+mod outstanding;
 mod pace;
 mod protocol;
 mod refuse;
 mod reply;
+mod slots;
 
 pub use config::HttpConfig;
 pub use conn::Conn;
-pub use handler::Handler;
+pub use content::{Content, Produce, Produced, Sink};
+pub use context::Context;
+pub use handler::{Handler, HttpMail, Intake, Ticket, Wakes};
 pub use metrics::{HttpCounters, HttpMetrics};
 pub use protocol::Http;
 pub use reply::{Replied, Reply};

@@ -1,28 +1,34 @@
 //! HTTP/1.1 as a [`Protocol`].
 
-use corelane_eventloop::{Closed, Event, Flow, Io, Nanos, Protocol, Turn};
+use corelane_eventloop::{
+    Closed, ConnId, Event, Flow, Io, Nanos, Out, OutQueue, Parts, Protocol, Turn,
+};
 use corelane_parser::Refusal;
-use corelane_parser::http1::encode::Connection;
 use corelane_parser::http1::{
     BodyKind, BodyStep, DateCache, FieldSlots, Head, Method, Phase, Progress, Version,
 };
 
 use crate::config::HttpConfig;
 use crate::conn::{Conn, Manner, Pending};
-use crate::handler::Handler;
+use crate::context::Context;
+use crate::handler::{Handler, HttpMail, Intake, Wakes};
 use crate::metrics::HttpCounters;
+use crate::outstanding::Moved;
 use crate::pace::Pace;
 use crate::refuse::{self, Answer};
-use crate::reply::Reply;
+use crate::reply::{Reply, Rest};
+use crate::slots::{Slot, State};
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// One lane's HTTP engine, around a handler.
 pub struct Http<H> {
-    handler: H,
-    config: HttpConfig,
-    date: DateCache,
-    counters: HttpCounters,
+    pub(crate) handler: H,
+    pub(crate) config: HttpConfig,
+    pub(crate) date: DateCache,
+    pub(crate) counters: HttpCounters,
+    /// Connections to be told something, for which there was no room in the mail yet.
+    pub(crate) backlog: Vec<(ConnId, HttpMail)>,
 }
 
 /// How one pass over the input ended.
@@ -31,6 +37,8 @@ enum Pass {
     Answered,
     /// More input is needed.
     Partial,
+    /// The handler has enough of a body for now.
+    Held,
     /// The connection is over, after an answer.
     Over(Answer),
 }
@@ -38,7 +46,7 @@ enum Pass {
 impl<H: Handler> Http<H> {
     /// An engine that answers with `handler` and counts into `counters`.
     pub fn new(handler: H, config: HttpConfig, counters: HttpCounters) -> Http<H> {
-        Http { handler, config, date: DateCache::new(0), counters }
+        Http { handler, config, date: DateCache::new(0), counters, backlog: Vec::new() }
     }
 
     /// The handler.
@@ -46,12 +54,15 @@ impl<H: Handler> Http<H> {
         &self.handler
     }
 
+    /// The handler, to be changed between turns.
+    pub fn handler_mut(&mut self) -> &mut H {
+        &mut self.handler
+    }
+
     /// Answers what is in the input, as far as this connection's share of the turn goes.
     #[inline]
-    fn serve<M>(&mut self, conn: &mut Conn<H::Request>, io: &mut Io<'_, M>) -> Flow {
-        if self.date.refresh(io.wall().as_secs()) {
-            self.handler.date(self.date.date());
-        }
+    pub(crate) fn serve(&mut self, conn: &mut Conn<H::Request>, io: &mut Io<'_, HttpMail>) -> Flow {
+        self.tell_date(io);
         let mut answered = 0;
         let flow = loop {
             if io.is_full() {
@@ -60,6 +71,9 @@ impl<H: Handler> Http<H> {
             if answered == self.config.turn_requests {
                 break Flow::Yield;
             }
+            if !self.reads_on(conn) {
+                break Flow::Pause;
+            }
             let pass = match conn.machine.phase() {
                 Phase::Head => self.head(conn, io),
                 Phase::Body => self.body(conn, io),
@@ -67,6 +81,13 @@ impl<H: Handler> Http<H> {
             match pass {
                 Ok(Pass::Answered) => {
                     answered += 1;
+                    if conn.slots.is_some() {
+                        match self.advance(conn, io) {
+                            Moved::Done => {}
+                            Moved::Enough => break Flow::Yield,
+                            Moved::Failed => break Flow::Abort,
+                        }
+                    }
                     if conn.closing {
                         break self.finish(conn, io);
                     }
@@ -75,6 +96,7 @@ impl<H: Handler> Http<H> {
                     }
                 }
                 Ok(Pass::Partial) => break Flow::Read,
+                Ok(Pass::Held) => break Flow::Pause,
                 Ok(Pass::Over(answer)) => break self.refuse(conn, answer, false, io),
                 Err(refusal) => {
                     let head_only = is_head(conn, io.input());
@@ -82,8 +104,13 @@ impl<H: Handler> Http<H> {
                 }
             }
         };
-        if answered > 0 && flow == Flow::Read && conn.is_idle() {
-            io.deadline(self.idle_until(conn, io.now()));
+        if answered > 0 && conn.is_between() {
+            match (&conn.slots, flow) {
+                // How long an answer takes is for the handler to limit.
+                (Some(_), _) => io.no_deadline(),
+                (None, Flow::Read) => io.deadline(self.idle_until(conn, io.now())),
+                (None, _) => {}
+            }
         }
         if answered > 0 && conn.unsent > 0 {
             io.out().mark();
@@ -91,11 +118,36 @@ impl<H: Handler> Http<H> {
         flow
     }
 
+    /// Tells the handler that a new second has begun, if it has.
     #[inline]
-    fn head<M>(
+    pub(crate) fn tell_date(&mut self, io: &Io<'_, HttpMail>) {
+        if self.date.refresh(io.wall().as_secs()) {
+            self.handler.date(self.date.date());
+        }
+    }
+
+    /// Whether requests of this connection are read at the moment.
+    #[inline]
+    fn reads_on(&self, conn: &Conn<H::Request>) -> bool {
+        match (&conn.slots, &conn.request) {
+            (None, None) => !conn.closing,
+            (_, Some(pending)) => !pending.held && !conn.closing,
+            (Some(slots), None) => {
+                slots.queue.len() < self.config.outstanding.max(1) as usize && !conn.closing
+            }
+        }
+    }
+
+    /// What a step that changes nothing returns.
+    fn standing(&self, conn: &Conn<H::Request>) -> Flow {
+        if self.reads_on(conn) { Flow::Read } else { Flow::Pause }
+    }
+
+    #[inline]
+    fn head(
         &mut self,
         conn: &mut Conn<H::Request>,
-        io: &mut Io<'_, M>,
+        io: &mut Io<'_, HttpMail>,
     ) -> Result<Pass, Refusal> {
         let input = io.input();
         let mut slots = FieldSlots::new();
@@ -116,7 +168,9 @@ impl<H: Handler> Http<H> {
             _ => {}
         }
         let manner = manner(&head);
-        let request = self.handler.begin(&head);
+        let since = conn.since.unwrap_or(io.now());
+        let (_, mut context) = surroundings(io, None, since);
+        let request = self.handler.begin(&head, &mut context);
         if head.body() == BodyKind::None {
             self.answer(conn, request, manner, io);
             return Ok(Pass::Answered);
@@ -126,13 +180,13 @@ impl<H: Handler> Http<H> {
     }
 
     /// A request with a body begins.
-    fn receive<M>(
+    fn receive(
         &mut self,
         conn: &mut Conn<H::Request>,
         request: H::Request,
         manner: Manner,
         expects_continue: bool,
-        io: &mut Io<'_, M>,
+        io: &mut Io<'_, HttpMail>,
     ) -> Result<Pass, Refusal> {
         if !self.handler.wants_body(&request) {
             // Whether the body comes now is the client's choice, so nothing after the head can be told
@@ -141,28 +195,42 @@ impl<H: Handler> Http<H> {
             return Ok(Pass::Answered);
         }
         if expects_continue && io.input().is_empty() {
-            io.out().put(CONTINUE);
+            go_ahead(conn, io);
         }
         conn.since.get_or_insert(io.now());
         // What came with the head counts.
         let before = io.received().saturating_sub(io.input().len() as u64);
         let pace = Pace::begin(io.now(), before, &self.config);
-        conn.request = Some(Pending { request, manner, pace });
+        conn.request = Some(Pending { request, manner, pace, held: false });
         self.body(conn, io)
     }
 
-    fn body<M>(
+    fn body(
         &mut self,
         conn: &mut Conn<H::Request>,
-        io: &mut Io<'_, M>,
+        io: &mut Io<'_, HttpMail>,
     ) -> Result<Pass, Refusal> {
         loop {
             let step = conn.machine.advance_body(io.input(), &self.config.limits)?;
             io.consume(step.consumed());
             match step {
                 BodyStep::Data { data, .. } => {
-                    if let Some(pending) = &mut conn.request {
-                        self.handler.body(&mut pending.request, data);
+                    let Some(pending) = &mut conn.request else { continue };
+                    match self.handler.body(&mut pending.request, data) {
+                        Intake::More => {}
+                        Intake::Hold => {
+                            pending.held = true;
+                            io.no_deadline();
+                            return Ok(Pass::Held);
+                        }
+                        Intake::Answer => {
+                            if let Some(Pending { request, manner, .. }) = conn.request.take() {
+                                let manner = Manner { keep_alive: false, ..manner };
+                                self.answer(conn, request, manner, io);
+                                conn.unaware = true;
+                            }
+                            return Ok(Pass::Answered);
+                        }
                     }
                 }
                 BodyStep::NeedMore { .. } => {
@@ -182,35 +250,43 @@ impl<H: Handler> Http<H> {
     }
 
     #[inline]
-    fn answer<M>(
+    fn answer(
         &mut self,
         conn: &mut Conn<H::Request>,
         request: H::Request,
         manner: Manner,
-        io: &mut Io<'_, M>,
+        io: &mut Io<'_, HttpMail>,
     ) {
         conn.answered = conn.answered.saturating_add(1);
         let keep_alive = manner.keep_alive && !io.stopping() && !self.is_worn(conn, io.now());
-        let connection = match (keep_alive, manner.http10) {
-            (false, _) => Connection::Close,
-            (true, true) => Connection::KeepAlive,
-            (true, false) => Connection::Implied,
-        };
         conn.closing = !keep_alive;
         conn.unaware = manner.keep_alive && !keep_alive;
         let since = conn.since.take().unwrap_or(io.now());
-        if conn.unsent == 0 {
-            conn.unsent_since = since;
-        }
-        conn.unsent += 1;
+        let mut side = conn.slots.is_some().then(OutQueue::new);
+        let mut rest = Rest::None;
+        let (out, context) = surroundings(io, side.as_mut(), since);
         let reply = Reply {
-            out: io.out(),
-            connection,
+            out,
+            context,
+            connection: manner.connection(keep_alive),
             head_only: manner.head_only,
+            until_close: manner.http10,
             date: self.date.date(),
+            rest: &mut rest,
         };
         let replied = self.handler.reply(request, reply);
-        self.counters.answered(replied);
+        if matches!((&rest, &side), (Rest::None, None)) {
+            // The usual case: the answer is in the output.
+            if conn.unsent == 0 {
+                conn.unsent_since = since;
+            }
+            conn.unsent += 1;
+            return self.counters.answered(replied);
+        }
+        if !matches!(rest, Rest::Later(_)) {
+            self.counters.answered(replied);
+        }
+        self.put_aside(conn, rest, side.unwrap_or_default(), manner, since);
     }
 
     /// Whether a connection has reached its limit of requests or age.
@@ -222,7 +298,7 @@ impl<H: Handler> Http<H> {
 
     /// When a connection without a request ends.
     #[inline]
-    fn idle_until(&self, conn: &Conn<H::Request>, now: Nanos) -> Nanos {
+    pub(crate) fn idle_until(&self, conn: &Conn<H::Request>, now: Nanos) -> Nanos {
         let idle = now + self.config.idle_time;
         self.config.age_max.map_or(idle, |most| idle.min(conn.opened + most))
     }
@@ -230,33 +306,52 @@ impl<H: Handler> Http<H> {
     /// Closes after the last answer. What the client still sends must not reset the connection before
     /// it has read that answer (RFC 9112 §9.6): it may be under way where it was not the client that
     /// wanted to close.
-    fn finish<M>(&mut self, conn: &Conn<H::Request>, io: &mut Io<'_, M>) -> Flow {
+    pub(crate) fn finish(&mut self, conn: &Conn<H::Request>, io: &mut Io<'_, HttpMail>) -> Flow {
+        if conn.slots.is_some() {
+            return Flow::Pause;
+        }
         let unread = !io.input().is_empty() || conn.machine.phase() == Phase::Body;
         if unread || conn.unaware { Flow::Linger } else { Flow::Finish }
     }
 
     #[cold]
-    fn refuse<M>(
+    pub(crate) fn refuse(
         &mut self,
         conn: &mut Conn<H::Request>,
         answer: Answer,
         head_only: bool,
-        io: &mut Io<'_, M>,
+        io: &mut Io<'_, HttpMail>,
     ) -> Flow {
         conn.closing = true;
         tracing::debug!(peer = %io.peer(), rule = answer.rule, status = answer.status, "refused");
         self.counters.refused(answer.rule);
         self.counters.response(answer.status);
-        refuse::write(answer, head_only, self.date.date(), &mut io.out());
-        Flow::Linger
+        let Some(slots) = &mut conn.slots else {
+            refuse::write(answer, head_only, self.date.date(), &mut io.out());
+            return Flow::Linger;
+        };
+        // Behind the answers that are still to come.
+        let mut out = OutQueue::new();
+        refuse::write(answer, head_only, self.date.date(), &mut io.parts(Some(&mut out)).out);
+        slots.queue.push_back(Slot { state: State::Ready, out, manner: Manner::LAST, since: None });
+        conn.unaware = true;
+        conn.request = None;
+        io.no_deadline();
+        Flow::Pause
     }
 
     /// Begins anew what the client has time for: it was not read until now.
-    fn excuse<M>(&self, conn: &mut Conn<H::Request>, io: &mut Io<'_, M>) {
+    pub(crate) fn excuse(&self, conn: &mut Conn<H::Request>, io: &mut Io<'_, HttpMail>) {
         let now = io.now();
         if let Some(pending) = &mut conn.request {
+            if pending.held {
+                return;
+            }
             pending.pace.forgive(now, &self.config);
             return self.expect_body(pending, io);
+        }
+        if conn.is_between() && conn.slots.is_some() {
+            return io.no_deadline();
         }
         io.deadline(match conn.is_idle() {
             // However old it is: what waits for the client is not to be cut off, and a deadline that
@@ -268,7 +363,7 @@ impl<H: Handler> Http<H> {
     }
 
     /// Sets the deadline of a body.
-    fn expect_body<M>(&self, pending: &mut Pending<H::Request>, io: &mut Io<'_, M>) {
+    fn expect_body(&self, pending: &mut Pending<H::Request>, io: &mut Io<'_, HttpMail>) {
         match pending.pace.earn(io.now(), io.received(), &self.config) {
             Some(spent_at) => io.deadline(spent_at),
             None => io.no_deadline(),
@@ -276,14 +371,18 @@ impl<H: Handler> Http<H> {
     }
 
     /// The deadline passed: idle connections end quietly, others are told.
-    fn expired<M>(&mut self, conn: &mut Conn<H::Request>, io: &mut Io<'_, M>) -> Flow {
+    fn expired(&mut self, conn: &mut Conn<H::Request>, io: &mut Io<'_, HttpMail>) -> Flow {
         if io.is_held() {
             // How the client takes what waits for it is for the lane to judge.
             self.excuse(conn, io);
-            return Flow::Read;
+            return self.standing(conn);
         }
         if conn.is_idle() {
             return Flow::Finish;
+        }
+        if conn.is_between() || conn.request.as_ref().is_some_and(|pending| pending.held) {
+            io.no_deadline();
+            return self.standing(conn);
         }
         let refusal = match conn.machine.phase() {
             Phase::Head => Refusal::HeadTimeout,
@@ -296,10 +395,14 @@ impl<H: Handler> Http<H> {
 
     /// Memory is short, and this connection holds much of it.
     #[cold]
-    fn shed<M>(&mut self, conn: &mut Conn<H::Request>, io: &mut Io<'_, M>) -> Flow {
+    fn shed(&mut self, conn: &mut Conn<H::Request>, io: &mut Io<'_, HttpMail>) -> Flow {
         if conn.is_idle() && is_blank(io.input()) {
             // What it holds are answers on their way.
             return Flow::Finish;
+        }
+        if conn.slots.is_some() {
+            // Answers to earlier requests would have to come first.
+            return Flow::Abort;
         }
         self.date.refresh(io.wall().as_secs());
         let head_only = is_head(conn, io.input());
@@ -314,7 +417,7 @@ impl<H: Handler> Http<H> {
 
 /// Whether `input` is the rest of empty lines, which begin no request: some clients send one behind a body
 /// (RFC 9112 §2.2), and then nothing for as long as a connection may be idle.
-fn is_blank(input: &[u8]) -> bool {
+pub(crate) fn is_blank(input: &[u8]) -> bool {
     input.iter().all(|byte| matches!(byte, b'\r' | b'\n'))
 }
 
@@ -338,44 +441,85 @@ fn manner(head: &Head<'_>) -> Manner {
     }
 }
 
+/// Tells the client to go on with its body: behind the answers that are still to come.
+fn go_ahead<R>(conn: &mut Conn<R>, io: &mut Io<'_, HttpMail>) {
+    let Some(slots) = &mut conn.slots else { return io.out().put(CONTINUE) };
+    let mut out = OutQueue::new();
+    io.parts(Some(&mut out)).out.put(CONTINUE);
+    slots.queue.push_back(Slot { state: State::Ready, out, manner: Manner::LAST, since: None });
+}
+
+/// The output, or a queue that stands in for it, and what surrounds a request.
+#[inline]
+pub(crate) fn surroundings<'a>(
+    io: &'a mut Io<'_, HttpMail>,
+    own: Option<&'a mut OutQueue>,
+    since: Nanos,
+) -> (Out<'a>, Context<'a>) {
+    let (now, wall, stopping) = (io.now(), io.wall(), io.stopping());
+    let (peer, origin, conn) = (io.peer(), io.origin(), io.id());
+    let Parts { out, files, random } = io.parts(own);
+    (out, Context { now, wall, since, peer, origin, conn, stopping, files, random })
+}
+
 impl<H: Handler> Protocol for Http<H> {
     type Conn = Conn<H::Request>;
-    type Mail = ();
+    type Mail = HttpMail;
 
-    fn open(&mut self, io: &mut Io<'_, ()>) -> Option<Self::Conn> {
+    fn open(&mut self, io: &mut Io<'_, HttpMail>) -> Option<Self::Conn> {
         let conn = Conn::new(io.now());
         io.deadline(self.idle_until(&conn, io.now()));
         Some(conn)
     }
 
     #[inline]
-    fn step(&mut self, conn: &mut Self::Conn, event: Event<()>, io: &mut Io<'_, ()>) -> Flow {
+    fn step(
+        &mut self,
+        conn: &mut Self::Conn,
+        event: Event<HttpMail>,
+        io: &mut Io<'_, HttpMail>,
+    ) -> Flow {
         match event {
-            Event::Bytes => self.serve(conn, io),
+            Event::Bytes if conn.slots.is_none() => self.serve(conn, io),
+            Event::Bytes => self.go_on(conn, io),
             Event::Sent(_) => {
                 // Later answers may still wait: then a later mark is still to come.
                 if io.pending() == 0 {
                     self.sent(conn, io.now());
                 }
-                Flow::Read
+                self.standing(conn)
             }
             Event::Drained => {
                 self.excuse(conn, io);
-                Flow::Read
+                if conn.slots.is_some() { self.go_on(conn, io) } else { self.standing(conn) }
             }
-            Event::Opened | Event::Mail(()) => Flow::Read,
-            // What was sent before the end has been answered; what is incomplete never will be.
-            Event::Eof => Flow::Finish,
+            Event::Mail(mail) => self.told(conn, mail, io),
+            Event::Opened => Flow::Read,
+            // What was sent before the end has been answered, or will be; what is incomplete never
+            // will be.
+            Event::Eof => {
+                conn.ended = true;
+                let held = conn.request.as_ref().is_some_and(|pending| pending.held);
+                if conn.slots.is_some() || held { Flow::Pause } else { Flow::Finish }
+            }
             Event::Timer => self.expired(conn, io),
             Event::Shed => self.shed(conn, io),
             Event::Stopping if conn.is_idle() && is_blank(io.input()) => Flow::Finish,
-            Event::Stopping => Flow::Read,
+            Event::Stopping => self.standing(conn),
         }
     }
 
-    fn close(&mut self, _conn: Self::Conn, _why: Closed, _io: &mut Io<'_, ()>) {}
+    fn close(&mut self, mut conn: Self::Conn, _why: Closed, io: &mut Io<'_, HttpMail>) {
+        if let Some(slots) = conn.slots.take() {
+            self.abandon(*slots, io);
+        }
+    }
 
-    fn turn(&mut self, _turn: &mut Turn<'_, ()>) {
+    fn turn(&mut self, turn: &mut Turn<'_, HttpMail>) {
+        self.handler.turn(&mut Wakes { turn, backlog: &mut self.backlog });
+        if !self.backlog.is_empty() {
+            self.tell(turn);
+        }
         self.counters.publish();
     }
 }

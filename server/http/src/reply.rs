@@ -1,9 +1,13 @@
 //! One answer, and the ways to give it.
 
-use corelane_eventloop::{Chunk, Out};
+use corelane_eventloop::{COPY_LIMIT, Chunk, Out};
 use corelane_mempool::Shared;
 use corelane_parser::http1::encode::{Connection, EncodeError, ResponseHead};
-use corelane_parser::http1::{HttpDate, Prerendered};
+use corelane_parser::http1::{FieldBlock, HttpDate, Prerendered};
+
+use crate::content::{Content, Produce};
+use crate::context::Context;
+use crate::handler::Ticket;
 
 /// The chance to answer one request, used up by answering.
 ///
@@ -11,12 +15,28 @@ use corelane_parser::http1::{HttpDate, Prerendered};
 /// and framing; a handler cannot get those wrong.
 pub struct Reply<'a> {
     pub(crate) out: Out<'a>,
+    pub(crate) context: Context<'a>,
     pub(crate) connection: Connection,
     pub(crate) head_only: bool,
+    /// The client knows no chunks: a body of unknown length ends with the connection.
+    pub(crate) until_close: bool,
     pub(crate) date: &'a HttpDate,
+    pub(crate) rest: &'a mut Rest,
 }
 
-/// Proof that a request was answered.
+/// What remains of an answer after its handler returned.
+#[derive(Default)]
+pub(crate) enum Rest {
+    /// Nothing: it is in the output.
+    #[default]
+    None,
+    /// All of it: it was promised.
+    Later(Ticket),
+    /// What is made while it is sent.
+    Stream(Box<dyn Produce>),
+}
+
+/// Proof that a request was answered, or that the answer was promised.
 #[derive(Clone, Copy, Debug)]
 #[must_use = "a handler returns it, to show that it has answered"]
 pub struct Replied {
@@ -24,10 +44,22 @@ pub struct Replied {
     pub(crate) malformed: bool,
 }
 
+impl Replied {
+    /// The status that was sent: 500 if the answer was malformed; 0 if it was promised.
+    pub fn status(self) -> u16 {
+        self.status
+    }
+}
+
 /// Room for what a head has besides the handler's fields: status line, Date, framing, connection.
 const HEAD_ROOM: usize = 256;
 
 impl<'a> Reply<'a> {
+    /// What surrounds the request.
+    pub fn context(&mut self) -> &mut Context<'a> {
+        &mut self.context
+    }
+
     /// Answers with a response rendered in advance: one copy. Its date is the caller's to keep
     /// ([`Handler::date`](crate::Handler::date)); `status` is what is counted.
     ///
@@ -68,55 +100,145 @@ impl<'a> Reply<'a> {
     /// A field that is malformed, or belongs to the protocol, makes the answer a 500, which is
     /// counted: nothing of what the handler wrote is sent then.
     pub fn send(mut self, status: u16, fields: &[(&str, &str)], body: &[u8]) -> Replied {
-        if self.write(status, fields, body).is_ok() {
-            return Replied { status, malformed: false };
+        let lines = fields.iter().map(|(name, value)| name.len() + value.len() + 4);
+        let framing = Framing::of(status, Some(body.len() as u64));
+        let fields = |head: &mut ResponseHead<'_>| {
+            for (name, value) in fields {
+                head.field(name, value.as_bytes());
+            }
+        };
+        if self.head(status, HEAD_ROOM + lines.sum::<usize>(), fields, framing).is_err() {
+            return self.malformed();
         }
-        self.malformed()
+        if self.has_body(status) {
+            self.out.put(body);
+        }
+        Replied { status, malformed: false }
+    }
+
+    /// Answers with these fields and this content. Date, framing and Connection are added.
+    ///
+    /// Content where the status allows none (204, 304 but for an unknown length, 1xx) makes the
+    /// answer a 500, which is counted.
+    pub fn respond(mut self, status: u16, fields: &FieldBlock, content: Content) -> Replied {
+        let framing = match content.len() {
+            Some(len) => Framing::of(status, Some(len)),
+            None if self.until_close => Framing::UntilClose,
+            None => Framing::Chunked,
+        };
+        let mut room = HEAD_ROOM + fields.as_bytes().len();
+        let body = self.has_body(status);
+        // A small body stands behind its head: one page for both.
+        if let (true, Content::Bytes(bytes)) = (body, &content)
+            && bytes.len() < COPY_LIMIT
+        {
+            room += bytes.len();
+        }
+        let written = self.head(
+            status,
+            room,
+            |head| {
+                head.block(fields);
+            },
+            framing,
+        );
+        if written.is_err() {
+            return self.malformed();
+        }
+        if body {
+            match content {
+                Content::Stream(stream) => *self.rest = Rest::Stream(stream),
+                content => content.put(&mut self.out),
+            }
+        }
+        Replied { status, malformed: false }
+    }
+
+    /// Promises an answer. [`Handler::resume`](crate::Handler::resume) is asked for it once
+    /// [`Wakes::answer`](crate::Wakes::answer) has named the ticket. The answers to later requests of
+    /// the connection wait behind it.
+    pub fn later(self, ticket: Ticket) -> Replied {
+        *self.rest = Rest::Later(ticket);
+        Replied { status: 0, malformed: false }
     }
 
     /// Answers for a handler that got its answer wrong.
     #[cold]
     fn malformed(mut self) -> Replied {
-        let sorry = "the handler's answer was malformed\n";
+        let sorry = b"the handler's answer was malformed\n";
+        let framing = Framing::Length(sorry.len() as u64);
+        let typed = |head: &mut ResponseHead<'_>| {
+            head.field("Content-Type", b"text/plain");
+        };
         // Cannot fail: every part of it is right.
-        let _ = self.write(500, &[("Content-Type", "text/plain")], sorry.as_bytes());
+        if self.head(500, HEAD_ROOM, typed, framing).is_ok() && !self.head_only {
+            self.out.put(sorry);
+        }
         Replied { status: 500, malformed: true }
     }
 
-    fn write(
+    fn has_body(&self, status: u16) -> bool {
+        !self.head_only && !matches!(status, 204 | 304)
+    }
+
+    /// Writes a head.
+    fn head(
         &mut self,
         status: u16,
-        fields: &[(&str, &str)],
-        body: &[u8],
+        room: usize,
+        fields: impl FnOnce(&mut ResponseHead<'_>),
+        framing: Framing,
     ) -> Result<(), EncodeError> {
         // Informational answers are not final ones, and the protocol's to give.
         if status < 200 {
             return Err(EncodeError::Status);
         }
+        if matches!(status, 204 | 205) && !matches!(framing, Framing::None | Framing::Length(0)) {
+            return Err(EncodeError::BodyForbidden);
+        }
         // No more than is needed: pages that are left half empty are memory that a client who does
         // not read can take.
-        let lines = fields.iter().map(|(name, value)| name.len() + value.len() + 4);
-        let room = self.out.room(HEAD_ROOM + lines.sum::<usize>());
+        let room = self.out.room(room);
         if room.is_empty() {
             // The budget refused: the lane closes the connection after this step.
             return Ok(());
         }
         let mut head = ResponseHead::new(room, status);
         head.date(self.date);
-        for (name, value) in fields {
-            head.field(name, value.as_bytes());
-        }
-        if status != 204 && (status != 304 || !body.is_empty()) {
-            head.length(body.len() as u64);
-        }
-        if matches!(status, 204 | 205) && !body.is_empty() {
-            return Err(EncodeError::BodyForbidden);
+        fields(&mut head);
+        match framing {
+            Framing::None => {}
+            Framing::Length(bytes) => {
+                head.length(bytes);
+            }
+            Framing::Chunked => {
+                head.chunked();
+            }
+            // The line about the connection is part of it.
+            Framing::UntilClose => {
+                head.until_close();
+                self.connection = Connection::Implied;
+            }
         }
         let bytes = head.connection(self.connection).finish()?;
         self.out.commit(bytes);
-        if !self.head_only && status != 304 {
-            self.out.put(body);
-        }
         Ok(())
+    }
+}
+
+/// What a head says about where the body ends.
+enum Framing {
+    None,
+    Length(u64),
+    Chunked,
+    UntilClose,
+}
+
+impl Framing {
+    fn of(status: u16, len: Option<u64>) -> Framing {
+        match (status, len) {
+            (204 | 304, Some(0)) | (_, None) => Framing::None,
+            (_, Some(len)) => Framing::Length(len),
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use corelane_acceptor::{Address, Open};
-use corelane_http::{Handler, Replied, Reply};
+use corelane_http::{Context, Handler, Intake, Replied, Reply};
 use corelane_metrics::{ProcessFigures, Registry, expose::json};
 use corelane_parser::http1::{Head, Method};
 use serde_json::{Value, json};
@@ -94,7 +94,7 @@ impl Admin {
 impl Handler for Admin {
     type Request = Page;
 
-    fn begin(&mut self, head: &Head<'_>) -> Page {
+    fn begin(&mut self, head: &Head<'_>, _context: &mut Context<'_>) -> Page {
         let reads = matches!(head.method(), Method::Get | Method::Head);
         match head.path() {
             "/health" if reads => Page::Health,
@@ -107,11 +107,12 @@ impl Handler for Admin {
         }
     }
 
-    fn body(&mut self, page: &mut Page, data: &[u8]) {
+    fn body(&mut self, page: &mut Page, data: &[u8]) -> Intake {
         if let Page::SetLogLevel(text) = page {
             let room = (filter::BYTES_MAX + 1).saturating_sub(text.len());
             text.extend_from_slice(&data[..data.len().min(room)]);
         }
+        Intake::More
     }
 
     fn reply(&mut self, page: Page, reply: Reply<'_>) -> Replied {

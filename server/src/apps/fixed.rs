@@ -1,6 +1,6 @@
 //! A server that gives every request the same answer.
 
-use corelane_http::{Handler, Replied, Reply};
+use corelane_http::{Context, Handler, Replied, Reply};
 use corelane_mempool::Shared;
 use corelane_parser::http1::encode::EncodeError;
 use corelane_parser::http1::{Head, HttpDate, Prerendered};
@@ -51,7 +51,7 @@ impl Handler for Fixed {
     type Request = ();
 
     #[inline]
-    fn begin(&mut self, _head: &Head<'_>) {}
+    fn begin(&mut self, _head: &Head<'_>, _context: &mut Context<'_>) {}
 
     #[inline]
     fn reply(&mut self, _request: (), reply: Reply<'_>) -> Replied {

@@ -10,7 +10,9 @@ use std::rc::Rc;
 use corelane_eventloop::{
     ClientId, Driver, End, Faults, Lane, LaneConfig, ListenOptions, Nanos, Post, Sim, World,
 };
-use corelane_http::{Handler, Http, HttpConfig, HttpCounters, HttpMetrics, Replied, Reply};
+use corelane_http::{
+    Context, Handler, Http, HttpConfig, HttpCounters, HttpMetrics, Intake, Replied, Reply,
+};
 use corelane_metrics::Registry;
 use corelane_parser::http1::{Head, Limits};
 
@@ -179,7 +181,7 @@ struct Request {
 impl Handler for Echo {
     type Request = Request;
 
-    fn begin(&mut self, head: &Head<'_>) -> Request {
+    fn begin(&mut self, head: &Head<'_>, _context: &mut Context<'_>) -> Request {
         let (method, target) = (head.method().to_string(), head.target().to_owned());
         Request { method, target, body: Vec::new() }
     }
@@ -188,8 +190,9 @@ impl Handler for Echo {
         !is_unwanted(&request.target)
     }
 
-    fn body(&mut self, request: &mut Request, data: &[u8]) {
+    fn body(&mut self, request: &mut Request, data: &[u8]) -> Intake {
         request.body.extend_from_slice(data);
+        Intake::More
     }
 
     fn reply(&mut self, request: Request, reply: Reply<'_>) -> Replied {

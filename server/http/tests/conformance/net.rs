@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use corelane_eventloop::{
     ClientId, Driver, Faults, Lane, LaneConfig, ListenOptions, Mio, Nanos, Post, Sim, World,
 };
-use corelane_http::{Handler, Http, HttpConfig, HttpCounters, HttpMetrics, Replied, Reply};
+use corelane_http::{
+    Context, Handler, Http, HttpConfig, HttpCounters, HttpMetrics, Intake, Replied, Reply,
+};
 use corelane_metrics::Registry;
 use corelane_parser::http1::{Head, Limits};
 
@@ -20,12 +22,13 @@ pub(crate) struct Mirror;
 impl Handler for Mirror {
     type Request = (String, Vec<u8>);
 
-    fn begin(&mut self, head: &Head<'_>) -> Self::Request {
+    fn begin(&mut self, head: &Head<'_>, _context: &mut Context<'_>) -> Self::Request {
         (format!("{} {}", head.method(), head.target()), Vec::new())
     }
 
-    fn body(&mut self, (_, body): &mut Self::Request, data: &[u8]) {
+    fn body(&mut self, (_, body): &mut Self::Request, data: &[u8]) -> Intake {
         body.extend_from_slice(data);
+        Intake::More
     }
 
     fn reply(&mut self, (line, body): Self::Request, reply: Reply<'_>) -> Replied {

@@ -5,7 +5,9 @@ use std::rc::Rc;
 use corelane_eventloop::{
     ClientId, Driver, End, Faults, Lane, LaneConfig, Nanos, Post, Sim, World,
 };
-use corelane_http::{Handler, Http, HttpConfig, HttpCounters, HttpMetrics, Replied, Reply};
+use corelane_http::{
+    Context, Handler, Http, HttpConfig, HttpCounters, HttpMetrics, Intake, Replied, Reply,
+};
 use corelane_mempool::{Budget, Pool, PoolConfig, Shared};
 use corelane_metrics::Registry;
 use corelane_parser::http1::{Head, Prerendered};
@@ -25,7 +27,7 @@ pub(crate) struct Seen {
 impl Handler for Mirror {
     type Request = Seen;
 
-    fn begin(&mut self, head: &Head<'_>) -> Seen {
+    fn begin(&mut self, head: &Head<'_>, _context: &mut Context<'_>) -> Seen {
         let line = format!("{:?} {}", head.method(), head.target());
         Seen { line, bytes: 0, checksum: 0 }
     }
@@ -34,11 +36,12 @@ impl Handler for Mirror {
         !seen.line.ends_with("/unwanted")
     }
 
-    fn body(&mut self, seen: &mut Seen, data: &[u8]) {
+    fn body(&mut self, seen: &mut Seen, data: &[u8]) -> Intake {
         for &byte in data {
             seen.bytes += 1;
             seen.checksum = seen.checksum.rotate_left(5) ^ u32::from(byte);
         }
+        Intake::More
     }
 
     fn reply(&mut self, seen: Seen, reply: Reply<'_>) -> Replied {

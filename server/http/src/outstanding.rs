@@ -1,0 +1,229 @@
+//! What becomes of answers that could not leave at once.
+
+use corelane_eventloop::{Flow, Full, Io, Nanos, OutQueue, Parts, Turn};
+use corelane_parser::http1::FieldBlock;
+
+use crate::conn::{Conn, Manner};
+use crate::content::{Produced, Sink, StreamFraming};
+use crate::handler::{Handler, HttpMail, Ticket};
+use crate::protocol::{Http, is_blank, surroundings};
+use crate::reply::{Reply, Rest};
+use crate::slots::{Slot, Slots, State};
+
+/// How often in a row a stream may be asked before others have their turn.
+const PIECES: u32 = 64;
+
+/// How moving answers into the output ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moved {
+    /// As far as it goes for now.
+    Done,
+    /// There is more at once, but others have their turn.
+    Enough,
+    /// An answer cannot be completed.
+    Failed,
+}
+
+impl<H: Handler> Http<H> {
+    /// Gives an answer that is not in the output its place in the order. What can leave of it is
+    /// moved by the next [`go_on`](Http::go_on).
+    #[cold]
+    pub(crate) fn put_aside(
+        &mut self,
+        conn: &mut Conn<H::Request>,
+        rest: Rest,
+        out: OutQueue,
+        manner: Manner,
+        since: Nanos,
+    ) {
+        let state = state(rest, manner);
+        conn.closing |= state.ends_connection();
+        let slot = Slot { state, out, manner, since: Some(since) };
+        conn.slots.get_or_insert_default().queue.push_back(slot);
+    }
+
+    /// A connection is told something.
+    #[cold]
+    pub(crate) fn told(
+        &mut self,
+        conn: &mut Conn<H::Request>,
+        mail: HttpMail,
+        io: &mut Io<'_, HttpMail>,
+    ) -> Flow {
+        match mail {
+            HttpMail::Answer(ticket) => self.resume(conn, ticket, io),
+            HttpMail::Pull => {
+                if let Some(pending) = conn.request.as_mut().filter(|pending| pending.held) {
+                    pending.held = false;
+                    self.excuse(conn, io);
+                }
+            }
+        }
+        self.go_on(conn, io)
+    }
+
+    /// An answer that was promised is due.
+    fn resume(&mut self, conn: &mut Conn<H::Request>, ticket: Ticket, io: &mut Io<'_, HttpMail>) {
+        self.tell_date(io);
+        let between = conn.is_between() && is_blank(io.input());
+        let stopping = io.stopping();
+        let Some(slots) = &mut conn.slots else { return };
+        let Some(at) = slots.waiting(ticket) else { return };
+        let last = at + 1 == slots.queue.len() && between;
+        let Some(slot) = slots.queue.get_mut(at) else { return };
+        let manner = slot.manner;
+        if last && stopping && !conn.closing {
+            conn.closing = true;
+            conn.unaware = true;
+        }
+        let mut rest = Rest::None;
+        let own = (at > 0).then_some(&mut slot.out);
+        let (out, context) = surroundings(io, own, slot.since.unwrap_or_default());
+        let reply = Reply {
+            out,
+            context,
+            connection: manner.connection(!(last && conn.closing)),
+            head_only: manner.head_only,
+            until_close: manner.http10,
+            date: self.date.date(),
+            rest: &mut rest,
+        };
+        let replied = self.handler.resume(ticket, reply);
+        if !matches!(rest, Rest::Later(_)) {
+            self.counters.answered(replied);
+        }
+        slot.state = state(rest, manner);
+        conn.closing |= slot.state.ends_connection();
+    }
+
+    /// Moves what can leave into the output, and goes on with what the connection has sent.
+    #[cold]
+    pub(crate) fn go_on(&mut self, conn: &mut Conn<H::Request>, io: &mut Io<'_, HttpMail>) -> Flow {
+        let moved = self.advance(conn, io);
+        if conn.unsent > 0 {
+            io.out().mark();
+        }
+        match moved {
+            Moved::Failed => return Flow::Abort,
+            Moved::Enough => return Flow::Yield,
+            Moved::Done if conn.closing => return self.finish(conn, io),
+            Moved::Done => {}
+        }
+        let flow = self.serve(conn, io);
+        if flow != Flow::Read || conn.slots.is_some() {
+            return flow;
+        }
+        if conn.ended {
+            return Flow::Finish;
+        }
+        if conn.is_between() {
+            if io.stopping() && is_blank(io.input()) {
+                return Flow::Finish;
+            }
+            io.deadline(self.idle_until(conn, io.now()));
+        }
+        flow
+    }
+
+    /// Moves answers from the front into the output, as far as they are there and it takes them.
+    pub(crate) fn advance(
+        &mut self,
+        conn: &mut Conn<H::Request>,
+        io: &mut Io<'_, HttpMail>,
+    ) -> Moved {
+        let Some(slots) = &mut conn.slots else { return Moved::Done };
+        while let Some(front) = slots.queue.front_mut() {
+            io.append(&mut front.out);
+            let ended = match &mut front.state {
+                State::Waiting(_) => return Moved::Done,
+                State::Ready => false,
+                State::Streaming(stream, framing) => {
+                    let framing = *framing;
+                    for asked in 0.. {
+                        if io.is_full() {
+                            return Moved::Done;
+                        }
+                        if asked == PIECES {
+                            return Moved::Enough;
+                        }
+                        match produce(&mut **stream, framing, io) {
+                            Produced::More => {}
+                            Produced::Wait => return Moved::Done,
+                            Produced::Failed => return Moved::Failed,
+                            Produced::End => break,
+                        }
+                    }
+                    framing == StreamFraming::UntilClose
+                }
+            };
+            if let Some(slot) = slots.queue.pop_front()
+                && let Some(since) = slot.since
+            {
+                if conn.unsent == 0 {
+                    conn.unsent_since = since;
+                }
+                conn.unsent += 1;
+            }
+            if ended {
+                break;
+            }
+        }
+        // Whatever is behind an answer that ends with the connection has no place any more.
+        if let Some(slots) = conn.slots.take() {
+            self.abandon(*slots, io);
+        }
+        Moved::Done
+    }
+
+    /// Lets go of answers that nobody will receive.
+    #[cold]
+    pub(crate) fn abandon(&mut self, mut slots: Slots, io: &mut Io<'_, HttpMail>) {
+        for mut slot in slots.queue.drain(..) {
+            io.discard(&mut slot.out);
+            if let State::Waiting(ticket) = slot.state {
+                self.handler.cancel(io.id(), ticket);
+            }
+        }
+    }
+
+    /// Tells connections what they wait for; what finds no room is told next turn.
+    #[cold]
+    pub(crate) fn tell(&mut self, turn: &mut Turn<'_, HttpMail>) {
+        let mut told = 0;
+        for &(conn, mail) in &self.backlog {
+            if let Err(Full(_)) = turn.post(conn, mail) {
+                turn.wake_at(turn.now());
+                break;
+            }
+            told += 1;
+        }
+        self.backlog.drain(..told);
+    }
+}
+
+fn state(rest: Rest, manner: Manner) -> State {
+    match rest {
+        Rest::None => State::Ready,
+        Rest::Later(ticket) => State::Waiting(ticket),
+        Rest::Stream(stream) if manner.http10 => {
+            State::Streaming(stream, StreamFraming::UntilClose)
+        }
+        Rest::Stream(stream) => State::Streaming(stream, StreamFraming::Chunked),
+    }
+}
+
+/// Asks a stream for its next piece.
+fn produce(
+    stream: &mut dyn crate::content::Produce,
+    framing: StreamFraming,
+    io: &mut Io<'_, HttpMail>,
+) -> Produced {
+    let (now, conn) = (io.now(), io.id());
+    let Parts { out, files, .. } = io.parts(None);
+    let mut sink = Sink { out, framing, files, now, conn, trailers: FieldBlock::new(), bytes: 0 };
+    let produced = stream.produce(&mut sink);
+    if produced == Produced::End {
+        sink.end();
+    }
+    produced
+}

@@ -1,0 +1,53 @@
+//! Answers of one connection that cannot leave yet, in the order of their requests.
+//!
+//! Usually there are none, and a connection pays one pointer for it. A request whose answer was
+//! promised takes a slot; so do those behind it, whatever is answered first. Answers go into the
+//! output from the front.
+
+use std::collections::VecDeque;
+
+use corelane_eventloop::{Nanos, OutQueue};
+
+use crate::conn::Manner;
+use crate::content::{Produce, StreamFraming};
+use crate::handler::Ticket;
+
+/// One request whose answer is not in the output yet, or not whole.
+pub(crate) struct Slot {
+    pub(crate) state: State,
+    /// What is ready of it, while others stand in front.
+    pub(crate) out: OutQueue,
+    pub(crate) manner: Manner,
+    /// When the request began; `None` if this is no answer to be counted.
+    pub(crate) since: Option<Nanos>,
+}
+
+pub(crate) enum State {
+    /// Promised.
+    Waiting(Ticket),
+    /// Whole.
+    Ready,
+    /// Made while it is sent.
+    Streaming(Box<dyn Produce>, StreamFraming),
+}
+
+impl State {
+    /// Whether the connection ends with this answer.
+    pub(crate) fn ends_connection(&self) -> bool {
+        matches!(self, State::Streaming(_, StreamFraming::UntilClose))
+    }
+}
+
+/// The slots of a connection. Never empty: the last one takes the box with it.
+#[derive(Default)]
+pub(crate) struct Slots {
+    pub(crate) queue: VecDeque<Slot>,
+}
+
+impl Slots {
+    pub(crate) fn waiting(&mut self, ticket: Ticket) -> Option<usize> {
+        self.queue
+            .iter()
+            .position(|slot| matches!(slot.state, State::Waiting(other) if other == ticket))
+    }
+}
