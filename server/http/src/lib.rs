@@ -5,14 +5,17 @@ mod config;
 mod conn;
 mod content;
 mod context;
+pub mod files;
 mod handler;
 mod metrics;
+pub mod middleware;
 mod outstanding;
 mod pace;
 mod protocol;
 mod refuse;
 mod reply;
 mod slots;
+pub mod web;
 
 pub use config::HttpConfig;
 pub use conn::Conn;

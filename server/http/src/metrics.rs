@@ -14,6 +14,7 @@ pub struct HttpMetrics {
     responses: [CounterId; 6],
     refusals: std::sync::Arc<[CounterId]>,
     handler_errors: CounterId,
+    handler_panics: CounterId,
     latency: HistogramId,
 }
 
@@ -45,6 +46,10 @@ impl HttpMetrics {
                 "corelane_http_handler_errors_total",
                 "Answers of handlers that were malformed and replaced by a 500.",
             ),
+            handler_panics: builder.counter(
+                "corelane_http_handler_panics_total",
+                "Handlers that panicked, and whose answer was replaced by a 500.",
+            ),
             latency: builder.histogram(
                 HttpMetrics::LATENCY,
                 "From the poll that brought a request's first byte to the send of its last.",
@@ -73,12 +78,20 @@ pub struct HttpCounters {
     requests: u64,
     responses: [u64; 6],
     handler_errors: u64,
+    handler_panics: u64,
 }
 
 impl HttpCounters {
     /// Counts into this lane's shard.
     pub fn new(metrics: HttpMetrics, shard: Rc<Shard>) -> HttpCounters {
-        HttpCounters { metrics, shard, requests: 0, responses: [0; 6], handler_errors: 0 }
+        HttpCounters {
+            metrics,
+            shard,
+            requests: 0,
+            responses: [0; 6],
+            handler_errors: 0,
+            handler_panics: 0,
+        }
     }
 
     #[inline]
@@ -86,6 +99,7 @@ impl HttpCounters {
         self.requests += 1;
         self.response(replied.status);
         self.handler_errors += u64::from(replied.malformed);
+        self.handler_panics += u64::from(replied.panicked);
     }
 
     #[inline]
@@ -119,6 +133,9 @@ impl HttpCounters {
         }
         if self.handler_errors > 0 {
             self.shard.add(self.metrics.handler_errors, std::mem::take(&mut self.handler_errors));
+        }
+        if self.handler_panics > 0 {
+            self.shard.add(self.metrics.handler_panics, std::mem::take(&mut self.handler_panics));
         }
     }
 }

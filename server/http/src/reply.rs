@@ -42,6 +42,8 @@ pub(crate) enum Rest {
 pub struct Replied {
     pub(crate) status: u16,
     pub(crate) malformed: bool,
+    /// It stands in for the answer of a handler that panicked.
+    pub(crate) panicked: bool,
 }
 
 impl Replied {
@@ -77,7 +79,7 @@ impl<'a> Reply<'a> {
                 self.out.put(response.body());
             }
         }
-        Replied { status, malformed: false }
+        Replied { status, malformed: false, panicked: false }
     }
 
     /// Answers with heads rendered in advance ([`Prerendered::without_body`]) and a body that many
@@ -92,7 +94,7 @@ impl<'a> Reply<'a> {
         if !self.head_only {
             self.out.push(Chunk::Shared(body.clone()));
         }
-        Replied { status, malformed: false }
+        Replied { status, malformed: false, panicked: false }
     }
 
     /// Answers with these fields and this body. Date, Content-Length and Connection are added.
@@ -113,7 +115,7 @@ impl<'a> Reply<'a> {
         if self.has_body(status) {
             self.out.put(body);
         }
-        Replied { status, malformed: false }
+        Replied { status, malformed: false, panicked: false }
     }
 
     /// Answers with these fields and this content. Date, framing and Connection are added.
@@ -123,6 +125,8 @@ impl<'a> Reply<'a> {
     pub fn respond(mut self, status: u16, fields: &FieldBlock, content: Content) -> Replied {
         let framing = match content.len() {
             Some(len) => Framing::of(status, Some(len)),
+            // Chunks around a part of unknown length cannot be told from the parts.
+            None if !matches!(content, Content::Stream(_)) => return self.malformed(),
             None if self.until_close => Framing::UntilClose,
             None => Framing::Chunked,
         };
@@ -151,7 +155,7 @@ impl<'a> Reply<'a> {
                 content => content.put(&mut self.out),
             }
         }
-        Replied { status, malformed: false }
+        Replied { status, malformed: false, panicked: false }
     }
 
     /// Promises an answer. [`Handler::resume`](crate::Handler::resume) is asked for it once
@@ -159,12 +163,12 @@ impl<'a> Reply<'a> {
     /// the connection wait behind it.
     pub fn later(self, ticket: Ticket) -> Replied {
         *self.rest = Rest::Later(ticket);
-        Replied { status: 0, malformed: false }
+        Replied { status: 0, malformed: false, panicked: false }
     }
 
     /// Answers for a handler that got its answer wrong.
     #[cold]
-    fn malformed(mut self) -> Replied {
+    pub(crate) fn malformed(mut self) -> Replied {
         let sorry = b"the handler's answer was malformed\n";
         let framing = Framing::Length(sorry.len() as u64);
         let typed = |head: &mut ResponseHead<'_>| {
@@ -174,7 +178,7 @@ impl<'a> Reply<'a> {
         if self.head(500, HEAD_ROOM, typed, framing).is_ok() && !self.head_only {
             self.out.put(sorry);
         }
-        Replied { status: 500, malformed: true }
+        Replied { status: 500, malformed: true, panicked: false }
     }
 
     fn has_body(&self, status: u16) -> bool {

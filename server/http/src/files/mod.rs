@@ -1,0 +1,1 @@
+//! Static files: a directory served over HTTP.

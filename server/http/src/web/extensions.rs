@@ -1,0 +1,43 @@
+//! Values that travel with a request.
+
+use std::any::{Any, TypeId};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// Values that middleware and handlers leave for each other on a request, one per type. Allocates with
+/// the first one.
+///
+/// ```
+/// use corelane_http::web::Extensions;
+///
+/// #[derive(Debug, PartialEq)]
+/// struct User(String);
+///
+/// let extensions = Extensions::default();
+/// extensions.insert(User("ada".into()));
+/// assert_eq!(extensions.get::<User>().as_deref(), Some(&User("ada".into())));
+/// assert!(extensions.get::<u32>().is_none());
+/// ```
+#[derive(Default)]
+pub struct Extensions(RefCell<Vec<(TypeId, Rc<dyn Any>)>>);
+
+impl Extensions {
+    /// Leaves a value, in the place of one of the same type.
+    pub fn insert<T: 'static>(&self, value: T) {
+        let id = TypeId::of::<T>();
+        let value: Rc<dyn Any> = Rc::new(value);
+        let mut values = self.0.borrow_mut();
+        match values.iter_mut().find(|(other, _)| *other == id) {
+            Some((_, place)) => *place = value,
+            None => values.push((id, value)),
+        }
+    }
+
+    /// The value of this type, if one was left.
+    pub fn get<T: 'static>(&self) -> Option<Rc<T>> {
+        let id = TypeId::of::<T>();
+        let values = self.0.borrow();
+        let (_, value) = values.iter().find(|(other, _)| *other == id)?;
+        value.clone().downcast().ok()
+    }
+}
