@@ -8,8 +8,8 @@
 //! Each task has a flag that says whether it is queued. A wake sets it; who found it unset puts the
 //! task's key on the one lock-free queue and then wakes the lane ([`LaneHandle::waker`]), so a task
 //! that is woken many times is queued once. A run clears the flag before it polls, so a wake during
-//! the poll queues the task again. A key on the queue whose task is gone, or was polled since, is
-//! skipped.
+//! the poll queues the task again. A key on the queue whose task is gone is skipped. New tasks, which
+//! nobody else can know yet, stand in a plain queue until their first poll.
 //!
 //! A wake on the lane's own thread takes the same way as one from another: two atomic swaps and a push,
 //! no lock, and no system call, since a lane that runs is not asleep. Tasks woken there are polled in
@@ -21,6 +21,7 @@ mod local;
 mod panicked;
 mod signal;
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -85,6 +86,8 @@ pub struct TaskId(Key);
 /// Dropping it drops every future; a panic of one of those is swallowed.
 pub struct Tasks<T> {
     tasks: Slab<Task<T>>,
+    /// Those that were not polled yet, and some that were.
+    fresh: VecDeque<Key>,
     inbox: Arc<Inbox>,
     local: Local,
     budget: usize,
@@ -95,6 +98,7 @@ struct Task<T> {
     signal: Arc<Signal>,
     /// Made of `signal`, once for all polls.
     waker: Waker,
+    fresh: bool,
 }
 
 impl<T> Tasks<T> {
@@ -103,6 +107,7 @@ impl<T> Tasks<T> {
     pub fn new(limit: usize, lane: &Waker) -> Tasks<T> {
         Tasks {
             tasks: Slab::with_limit(limit.min(TASKS_MAX)),
+            fresh: VecDeque::new(),
             inbox: Arc::new(Inbox::new(lane.clone())),
             local: Local::new(),
             budget: BUDGET,
@@ -141,43 +146,39 @@ impl<T> Tasks<T> {
         let future = Box::pin(future);
         let make = |key| {
             let signal = Arc::new(Signal::new(key, self.inbox.clone()));
-            Task { future, waker: signal.clone().into(), signal }
+            Task { future, waker: signal.clone().into(), signal, fresh: true }
         };
         let key = self.tasks.insert_with(make).expect("a place is free below the limit");
-        if let Some(task) = self.tasks.get(key) {
-            task.waker.wake_by_ref();
-        }
+        self.fresh.push_back(key);
+        self.inbox.wake_lane();
         Ok(TaskId(key))
     }
 
-    /// Polls one task at once, whether it was woken or not. `None`: it is not done, or long gone.
-    /// After this, or at the latest in its next turn, the owner calls [`run`](Tasks::run): the lane
-    /// is woken to that end.
+    /// Polls one task at once, be it new, woken or neither; one that was woken is polled again in the
+    /// next run. `None`: it is not done, or long gone. The lane is woken, as a [`run`](Tasks::run) has
+    /// to follow: the task may have begun to sleep.
     pub fn poll(&mut self, id: TaskId, now: Nanos) -> Option<Result<T, Panicked>> {
         self.local.advance(now);
-        self.tasks.get(id.0)?.signal.take();
+        self.tasks.get_mut(id.0)?.fresh = false;
         let done = self.poll_task(id.0);
         if done.is_none() {
-            // It may have begun to sleep, which nobody but the next run can see.
             self.inbox.wake_lane();
         }
         done
     }
 
-    /// Polls the tasks that were woken, in the order of their wakes, up to the budget; calls `done`
-    /// for each that has finished or panicked. Ask [`next_wake`](Tasks::next_wake) afterwards.
+    /// Polls the tasks that were woken, in the order of their wakes, and between them those that are
+    /// new; in all as many as the budget allows. Calls `done` for each that has finished or panicked. Ask [`next_wake`](Tasks::next_wake) afterwards.
     pub fn run(&mut self, now: Nanos, mut done: impl FnMut(TaskId, Result<T, Panicked>)) {
         self.local.advance(now);
         self.local.resume(self.budget);
         let mut polls = 0;
         while polls < self.budget
-            && let Some(key) = self.inbox.pop()
+            && let Some(key) = self.next_ready(polls % 2 == 0)
         {
-            if self.tasks.get(key).is_some_and(|task| task.signal.take()) {
-                polls += 1;
-                if let Some(result) = self.poll_task(key) {
-                    done(TaskId(key), result);
-                }
+            polls += 1;
+            if let Some(result) = self.poll_task(key) {
+                done(TaskId(key), result);
             }
         }
     }
@@ -194,7 +195,8 @@ impl<T> Tasks<T> {
     /// task may want to end its sleep, or never ([`Nanos::MAX`]). For
     /// [`Turn::wake_at`](crate::Turn::wake_at); other wakes reach the lane by themselves.
     pub fn next_wake(&self) -> Nanos {
-        if self.inbox.is_empty() { self.local.next_wake() } else { self.local.now() }
+        let ready = !self.fresh.is_empty() || !self.inbox.is_empty();
+        if ready { self.local.now() } else { self.local.next_wake() }
     }
 
     /// Tasks that are not done.
@@ -210,6 +212,34 @@ impl<T> Tasks<T> {
     /// How many tasks there may be.
     pub fn limit(&self) -> usize {
         self.tasks.limit()
+    }
+
+    /// A task to poll, if possible one of those that were woken, or else of those that are new.
+    fn next_ready(&mut self, woken_first: bool) -> Option<Key> {
+        if woken_first {
+            self.next_woken().or_else(|| self.next_fresh())
+        } else {
+            self.next_fresh().or_else(|| self.next_woken())
+        }
+    }
+
+    fn next_woken(&mut self) -> Option<Key> {
+        loop {
+            let key = self.inbox.pop()?;
+            if let Some(task) = self.tasks.get(key) {
+                task.signal.take();
+                return Some(key);
+            }
+        }
+    }
+
+    fn next_fresh(&mut self) -> Option<Key> {
+        loop {
+            let key = self.fresh.pop_front()?;
+            if self.tasks.get_mut(key).is_some_and(|task| std::mem::take(&mut task.fresh)) {
+                return Some(key);
+            }
+        }
     }
 
     fn poll_task(&mut self, key: Key) -> Option<Result<T, Panicked>> {

@@ -9,8 +9,8 @@ use crossbeam::queue::SegQueue;
 
 /// The tasks that were woken, by whatever thread.
 pub(super) struct Inbox {
-    /// Holds each task once, so it is as long as there are tasks, but for those that were polled or
-    /// cancelled while they stood in it.
+    /// Holds each task once, so it is as long as there are tasks, and those that went while they stood
+    /// in it.
     woken: SegQueue<Key>,
     lane: Waker,
 }
@@ -47,9 +47,9 @@ impl Signal {
     }
 
     /// Before a poll: a wake from here on queues the task again, and what was written before an
-    /// earlier one is visible. False if the task was not queued.
-    pub(super) fn take(&self) -> bool {
-        self.queued.swap(false, Ordering::AcqRel)
+    /// earlier one is visible.
+    pub(super) fn take(&self) {
+        self.queued.swap(false, Ordering::AcqRel);
     }
 
     /// The task is gone: later wakes do nothing.

@@ -137,7 +137,6 @@ fn a_run_is_bounded_and_in_turn() {
         let local = local.clone();
         let future = async move {
             if n == 0 {
-                // However much it yields, the others come first.
                 local.yield_now().await;
             }
             n
@@ -147,7 +146,7 @@ fn a_run_is_bounded_and_in_turn() {
     let numbers = |range: std::ops::Range<u32>| range.map(|n| n.to_string()).collect::<Vec<_>>();
     assert_eq!(run(&mut tasks, Nanos(5)), numbers(1..10));
     assert_eq!(tasks.next_wake(), Nanos(5));
-    assert_eq!(run(&mut tasks, Nanos(6)), [numbers(10..15), vec!["0".into()]].concat());
+    assert_eq!(run(&mut tasks, Nanos(6)), [vec!["0".into()], numbers(10..15)].concat());
     assert_eq!(tasks.next_wake(), Nanos::MAX);
     for _ in 0..15 {
         let sleep = local.sleep(Nanos(1));
@@ -157,6 +156,32 @@ fn a_run_is_bounded_and_in_turn() {
     let later = Nanos(7) + TICK;
     assert_eq!((run(&mut tasks, later).len(), tasks.next_wake()), (10, later));
     assert_eq!((run(&mut tasks, later).len(), tasks.next_wake()), (5, Nanos::MAX));
+}
+
+#[test]
+fn new_tasks_and_woken_ones_keep_nobody_waiting() {
+    let mut tasks = tasks(100).with_budget(2);
+    let local = tasks.local().clone();
+    let mut done = Vec::new();
+    for n in 0..20 {
+        // Two new ones in each run, as many as it polls.
+        for part in ["a", "b"] {
+            let local = local.clone();
+            let future = async move {
+                local.yield_now().await;
+                format!("{n}{part}")
+            };
+            assert!(tasks.spawn(future).is_ok());
+        }
+        done.extend(run(&mut tasks, Nanos::ZERO));
+    }
+    assert_eq!(done.len(), 19, "one of each kind in every run, but for the first");
+    while !tasks.is_empty() {
+        done.extend(run(&mut tasks, Nanos::ZERO));
+    }
+    let expected =
+        (0..20).flat_map(|n| ["a", "b"].map(|part| format!("{:?}", format!("{n}{part}"))));
+    assert_eq!(done, expected.collect::<Vec<_>>());
 }
 
 #[test]
