@@ -70,6 +70,7 @@ const CALLS: &[Ban] = &[
     ban("std::fs", SYSTEM),
     ban("std::os", SYSTEM),
     ban("std::process", SYSTEM),
+    ban("thread::Builder", SYSTEM),
     ban("thread::sleep", SYSTEM),
     ban("thread::spawn", SYSTEM),
     ban("libc", SYSTEM),
@@ -112,6 +113,8 @@ const RULES: &[Rule] = &[
                 &["std::net::TcpStream", "std::os::unix::net::UnixStream"],
             ),
             carries("eventloop/src/files.rs", &["std::fs", "std::fs::File"]),
+            // The threads that do what would hold up a lane.
+            carries("eventloop/src/pool.rs", &["std::thread::Builder::*"]),
         ],
         bans: &[CALLS, CHANCE],
     },
@@ -299,6 +302,9 @@ mod tests {
         let path = "eventloop/src/files.rs";
         assert_eq!(lines(path, "use std::fs;\nstruct A(fs::File);"), [0; 0]);
         assert_eq!(lines(path, "use std::fs;\nfn f() { fs::File::open(a) }"), [2]);
+        let path = "eventloop/src/pool.rs";
+        assert_eq!(lines(path, "use std::thread;\nfn f() { thread::Builder::new() }"), [0; 0]);
+        assert_eq!(lines(path, "use std::thread;\nfn f() { thread::sleep(a) }"), [2]);
         let path = "acceptor/src/admission.rs";
         assert_eq!(lines(path, "use rustix::io::Errno;\nfn f() { Errno::MFILE }"), [0; 0]);
         assert_eq!(lines(path, "use rustix::io;\nfn f() { io::read(a) }"), [1, 2]);
