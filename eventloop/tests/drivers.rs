@@ -24,6 +24,8 @@ mod rig;
 mod stage;
 #[path = "drivers/sweep.rs"]
 mod sweep;
+#[path = "drivers/tasks.rs"]
+mod tasks;
 
 /// Makes a test of each scenario.
 macro_rules! scenarios {
@@ -88,4 +90,14 @@ scenarios! { relief:
     the_costliest_are_shed,
     who_does_not_answer_is_closed,
     nobody_is_shed_for_what_is_kept_for_reuse,
+}
+
+scenarios! { tasks:
+    tasks_finish_out_of_order,
+    tasks_wake_each_other,
+    a_task_woken_at_the_end_of_a_turn,
+    a_panic_in_a_task,
+    tasks_are_cancelled_on_close,
+    more_tasks_than_a_turn_polls,
+    jobs_come_back,
 }
