@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use crate::build::Binaries;
-use crate::server::Server;
+use crate::server::{App, Server};
 
 /// Kernel settings that move the figures.
 const SYSCTLS: [&str; 9] = [
@@ -23,8 +23,17 @@ const SYSCTLS: [&str; 9] = [
     "net.ipv4.tcp_wmem",
 ];
 /// Libraries of the rivals whose versions are shown.
-const RIVAL_LIBRARIES: [&str; 6] =
-    ["actix-web", "httparse", "hyper", "may_minihttp", "mio", "tokio"];
+const RIVAL_LIBRARIES: [&str; 9] = [
+    "actix-files",
+    "actix-web",
+    "axum",
+    "httparse",
+    "hyper",
+    "may_minihttp",
+    "mio",
+    "tokio",
+    "tower-http",
+];
 
 /// Where a run took place.
 #[derive(Debug)]
@@ -48,7 +57,7 @@ impl Environment {
         add("commit", output(&binaries.root, "git", &["describe", "--always", "--dirty"]));
         add("rustc", output(&binaries.root, "rustc", &["--version"]));
         for server in [Server::Nginx, Server::H2o] {
-            if let Ok(program) = server.program(binaries) {
+            if let Ok(program) = server.program(App::Fixed, binaries) {
                 let program = program.to_string_lossy();
                 add(&server.to_string(), output(&binaries.root, &program, &["-v"]));
             }
@@ -63,6 +72,11 @@ impl Environment {
         add("load before", line("/proc/loadavg"));
         let seconds = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
         Self { date: date(seconds), facts }
+    }
+
+    /// Notes what the run itself has arranged.
+    pub fn note(&mut self, name: &str, value: String) {
+        self.facts.push((name.to_owned(), value));
     }
 
     /// Notes, once, at what priority a server really runs.

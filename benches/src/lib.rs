@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
 pub mod build;
+mod configuration;
 pub mod environment;
 pub mod launch;
+pub mod namespace;
 pub mod scratch;
 pub mod server;

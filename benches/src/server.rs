@@ -11,18 +11,42 @@ use anyhow::{Context, bail};
 use clap::ValueEnum;
 
 use crate::build::Binaries;
+use crate::configuration::{floor_reply, h2o_configuration, nginx_configuration, site};
 use crate::launch::{Guard, Launch};
 use crate::scratch::Scratch;
 
 /// The body that every server answers with, unless told otherwise.
 pub const BODY: &str = "Vrypt";
+/// What every server answers with under [`App::Json`].
+pub const JSON_BODY: &str = r#"{"message":"Hello, World!"}"#;
 
 /// How long a server may take until it accepts connections.
 const START_LIMIT: Duration = Duration::from_secs(10);
 /// Connections that servers with a limit are told to allow.
-const CONNECTION_COUNT_MAX: &str = "16384";
-/// Bodies above this nginx reads from a file.
-const RETURN_BYTES_MAX: usize = 4096;
+pub(crate) const CONNECTION_COUNT_MAX: &str = "16384";
+
+/// What a server serves.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum App {
+    /// One body, whatever is asked.
+    #[default]
+    Fixed,
+    /// The files of a directory: one, of that body.
+    Static,
+    /// `/json`: a message serialised to [`JSON_BODY`] for each reply.
+    Json,
+    /// The routes of `benches/rivals/routes.txt`; the reply is the values of the parameters.
+    Routed,
+    /// The same behind request id, CORS, compression, security fields and timeout.
+    Middleware,
+}
+
+impl App {
+    /// Its name on the command lines of rivals.
+    fn name(self) -> String {
+        format!("{self:?}").to_lowercase()
+    }
+}
 
 /// How a server is to be started.
 #[derive(Clone, Debug)]
@@ -38,7 +62,12 @@ pub struct Setup {
     pub descriptors: Option<u64>,
     /// Fields of every request beside `Host`. The floors read as many bytes as such a request has.
     pub fields: Vec<(String, String)>,
-    /// What it answers with. The rivals and the floors answer with [`BODY`] whatever this says.
+    /// What it serves.
+    pub app: App,
+    /// What is asked of it.
+    pub path: String,
+    /// What it answers with. Under [`App::Fixed`] the rivals and the floors answer with [`BODY`]
+    /// whatever this says.
     pub body: Vec<u8>,
 }
 
@@ -52,6 +81,8 @@ impl Setup {
             as_shipped: false,
             descriptors: None,
             fields: Vec::new(),
+            app: App::Fixed,
+            path: "/".to_owned(),
             body,
         }
     }
@@ -62,7 +93,7 @@ impl Setup {
     /// When a field is not one.
     pub fn request(&self, authority: &str) -> anyhow::Result<corelane_load::Request> {
         let fields: Vec<_> = self.fields.iter().map(|(name, value)| (&**name, &**value)).collect();
-        Ok(corelane_load::Request::new("GET", "/", authority, &fields, b"")?)
+        Ok(corelane_load::Request::new("GET", &self.path, authority, &fields, b"")?)
     }
 
     fn closes(&self) -> bool {
@@ -79,12 +110,14 @@ pub enum Server {
     FloorEager,
     /// mio and httparse fused by hand
     Fused,
-    /// `corelane fixed`
+    /// `corelane fixed`, `corelane static`, or our `web` for what needs a program
     Corelane,
     /// hyper on one tokio thread
     Hyper,
     /// actix-web with one worker
     Actix,
+    /// axum and tower-http on one tokio thread
+    Axum,
     /// may_minihttp with one worker
     May,
     /// nginx with one worker
@@ -98,11 +131,12 @@ impl Server {
     ///
     /// # Errors
     /// When it is not installed, or has not been built.
-    pub fn program(self, binaries: &Binaries) -> anyhow::Result<PathBuf> {
+    pub fn program(self, app: App, binaries: &Binaries) -> anyhow::Result<PathBuf> {
         match self {
             Self::Floor | Self::FloorEager => binaries.own("floor"),
-            Self::Corelane => binaries.own("corelane"),
-            Self::Fused | Self::Hyper | Self::Actix | Self::May => {
+            Self::Corelane if matches!(app, App::Fixed | App::Static) => binaries.own("corelane"),
+            Self::Corelane => binaries.own("web"),
+            Self::Fused | Self::Hyper | Self::Actix | Self::Axum | Self::May => {
                 binaries.rival(&self.to_string())
             }
             Self::Nginx | Self::H2o => binaries.installed(&self.to_string()),
@@ -117,39 +151,41 @@ impl Server {
                 let request = setup.request(&format!("127.0.0.1:{port}"))?;
                 let length = request.bytes().len().to_string();
                 let mut arguments: Vec<_> =
-                    words(&["--port", &port_text, "--request-bytes", &length, "--body", BODY]);
+                    words(&["--port", &port_text, "--request-bytes", &length]);
+                arguments.extend(floor_reply(setup, scratch)?);
                 arguments.extend(setup.closes().then(|| "--close".to_owned()));
                 arguments.extend((self == Self::FloorEager).then(|| "--eager".to_owned()));
                 arguments
             }
-            Self::Corelane => {
-                let body = scratch.write(&format!("body-{port}.txt"), &setup.body)?;
-                let mut arguments: Vec<_> = words(&[
-                    "fixed",
-                    "--port",
-                    &port_text,
-                    "--bind",
-                    "127.0.0.1",
-                    "--workers",
-                    "1",
-                    "--body-file",
-                    &path_text(&body),
-                ]);
+            Self::Corelane if matches!(setup.app, App::Fixed | App::Static) => {
+                let mut arguments: Vec<_> = if setup.app == App::Static {
+                    words(&["static", &path_text(&site(setup, scratch)?)])
+                } else {
+                    let body = scratch.write(&format!("body-{port}.txt"), &setup.body)?;
+                    words(&["fixed", "--body-file", &path_text(&body)])
+                };
+                let address = ["--port", &port_text, "--bind", "127.0.0.1", "--workers", "1"];
+                arguments.extend(words(&address));
                 // It keeps to its descriptors by itself, and refuses to promise more.
                 if setup.descriptors.is_none() {
                     arguments.extend(words(&["--max-connections", CONNECTION_COUNT_MAX]));
                 }
                 arguments
             }
-            Self::Fused | Self::Hyper | Self::Actix | Self::May => words(&["--port", &port_text]),
+            Self::Fused | Self::Hyper | Self::Actix | Self::Axum | Self::May | Self::Corelane => {
+                let mut arguments = words(&["--port", &port_text, "--app", &setup.app.name()]);
+                if setup.app == App::Static {
+                    arguments.extend(words(&["--root", &path_text(&site(setup, scratch)?)]));
+                }
+                arguments
+            }
             Self::Nginx => {
                 let configuration = nginx_configuration(setup, port, scratch)?;
                 let file = scratch.write(&format!("nginx-{port}.conf"), configuration)?;
                 words(&["-p", &path_text(scratch.path()), "-c", &path_text(&file)])
             }
             Self::H2o => {
-                scratch.write(&format!("body-{port}.txt"), &setup.body)?;
-                let configuration = h2o_configuration(setup, port, scratch);
+                let configuration = h2o_configuration(setup, port, scratch)?;
                 let file = scratch.write(&format!("h2o-{port}.conf"), configuration)?;
                 words(&["-m", "worker", "-c", &path_text(&file)])
             }
@@ -171,7 +207,7 @@ impl fmt::Display for Server {
 pub fn present(wanted: &[Server], binaries: &Binaries) -> anyhow::Result<Vec<Server>> {
     let mut servers = Vec::new();
     for &server in wanted {
-        match server.program(binaries) {
+        match server.program(App::Fixed, binaries) {
             Ok(_) => servers.push(server),
             Err(reason) => println!("left out: {reason}"),
         }
@@ -201,7 +237,7 @@ impl Running {
         binaries: &Binaries,
         scratch: &Scratch,
     ) -> anyhow::Result<Self> {
-        let program = server.program(binaries)?;
+        let program = server.program(setup.app, binaries)?;
         let address = free_address()?;
         let log_path = scratch.path().join(format!("{server}-{}.log", address.port()));
         let log = File::create(&log_path).context("cannot create a log")?;
@@ -262,72 +298,6 @@ impl Running {
 fn free_address() -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").context("cannot find a free port")?;
     listener.local_addr().context("cannot find a free port")
-}
-
-/// The cheapest way nginx has to answer with a text: `return`. It would not read a body then; to
-/// have one read, it is its own upstream.
-fn nginx_configuration(setup: &Setup, port: u16, scratch: &Scratch) -> anyhow::Result<String> {
-    let directory = scratch.path().display();
-    let limits = match setup.as_shipped {
-        true => "",
-        false => "keepalive_requests 1000000000; keepalive_timeout 3600s;",
-    };
-    let answer = if setup.body.len() <= RETURN_BYTES_MAX {
-        let text = std::str::from_utf8(&setup.body).context("nginx returns text only")?;
-        format!("location / {{ return 200 \"{text}\"; }}")
-    } else {
-        let file = scratch.write(&format!("body-{port}.txt"), &setup.body)?;
-        let name = file.file_name().unwrap_or_default().to_string_lossy();
-        format!("location = / {{ root {directory}; try_files /{name} =404; }}")
-    };
-    let descriptors = match setup.descriptors {
-        None => "worker_rlimit_nofile 65536;",
-        Some(_) => "",
-    };
-    let reader = match setup.as_shipped {
-        true => format!("location /body {{ proxy_pass http://127.0.0.1:{port}/; }}"),
-        false => String::new(),
-    };
-    Ok(format!(
-        "daemon off;
-worker_processes 1;
-pid {directory}/nginx-{port}.pid;
-error_log /dev/null crit;
-{descriptors}
-events {{ worker_connections {CONNECTION_COUNT_MAX}; }}
-http {{
-    access_log off;
-    sendfile on;
-    default_type text/plain;
-    {limits}
-    server {{
-        listen 127.0.0.1:{port} backlog=4096;
-        {answer}
-        {reader}
-    }}
-}}
-"
-    ))
-}
-
-/// The cheapest way h2o has to answer with a text: a small file that it keeps open (its other way,
-/// a handler in mruby, costs a third more).
-fn h2o_configuration(setup: &Setup, port: u16, scratch: &Scratch) -> String {
-    let directory = scratch.path().display();
-    let limits = if setup.as_shipped { "" } else { "http1-request-timeout: 3600" };
-    format!(
-        "num-threads: 1
-max-connections: {CONNECTION_COUNT_MAX}
-{limits}
-listen: {{host: 127.0.0.1, port: {port}}}
-error-log: /dev/null
-hosts:
-  default:
-    paths:
-      /:
-        file.file: {directory}/body-{port}.txt
-"
-    )
 }
 
 fn path_text(path: &std::path::Path) -> String {

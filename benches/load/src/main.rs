@@ -60,6 +60,9 @@ struct Arguments {
     /// The body that counts as right [default: any]
     #[arg(long, value_name = "TEXT")]
     expect_body: Option<String>,
+    /// The length of the body that counts as right; bodies are then counted, not read
+    #[arg(long, value_name = "BYTES", conflicts_with = "expect_body")]
+    expect_length: Option<u64>,
     /// Show CPU time per response of this process and its children: the server
     #[arg(long, value_name = "PID")]
     watch: Option<u32>,
@@ -145,6 +148,7 @@ fn plan(arguments: &Arguments) -> anyhow::Result<Plan> {
         expect: Expect {
             status: arguments.expect_status,
             body: arguments.expect_body.clone().map(String::into_bytes),
+            length: arguments.expect_length,
         },
         watch: arguments.watch,
     })

@@ -69,6 +69,10 @@ pub struct Expect {
     pub status: Option<u16>,
     /// The whole body; `None` accepts any.
     pub body: Option<Vec<u8>>,
+    /// The body's length in bytes; `None` accepts any. With this and without `body`, bodies whose
+    /// length the head tells are discarded inside the kernel instead of being copied, so that the
+    /// client of large responses stays leaner than the server.
+    pub length: Option<u64>,
 }
 
 impl Plan {

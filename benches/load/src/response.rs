@@ -6,6 +6,7 @@
 //! guessed one.
 
 use crate::chunked::Chunked;
+use crate::plan::Expect;
 
 /// Responses longer than this are parsed every time rather than compared.
 const TEMPLATE_BYTES_MAX: usize = 16 * 1024;
@@ -34,14 +35,14 @@ pub(crate) struct Rules {
     /// Responses have no body (to `HEAD`).
     pub(crate) head_only: bool,
     /// What each body must be.
-    pub(crate) expected: Option<Vec<u8>>,
+    pub(crate) expect: Expect,
     /// A response that was parsed whole, and what it was.
     template: Option<(Vec<u8>, Response)>,
 }
 
 impl Rules {
-    pub(crate) fn new(head_only: bool, expected: Option<Vec<u8>>) -> Self {
-        Self { head_only, expected, template: None }
+    pub(crate) fn new(head_only: bool, expect: Expect) -> Self {
+        Self { head_only, expect, template: None }
     }
 
     /// The response at the front of `input` and its length, if it equals the one parsed before.
@@ -105,8 +106,10 @@ impl Body {
         self.length += data.len();
     }
 
-    fn matches(self, expected: Option<&[u8]>) -> bool {
-        expected.is_none_or(|expected| !self.differs && self.length == expected.len())
+    fn matches(self, expect: &Expect) -> bool {
+        let same = |body: &Vec<u8>| !self.differs && self.length == body.len();
+        expect.body.as_ref().is_none_or(same)
+            && expect.length.is_none_or(|length| self.length as u64 == length)
     }
 }
 
@@ -141,13 +144,40 @@ impl Reader {
         Ok(())
     }
 
+    /// How many of the next bytes need only be counted: the rest of a body of known length that
+    /// nobody compares. They can be discarded and given to [`skip`](Self::skip).
+    pub(crate) fn skippable(&self, rules: &Rules) -> u64 {
+        match &self.state {
+            State::Body { framing: Framing::Length(left), .. } if rules.expect.body.is_none() => {
+                *left
+            }
+            _ => 0,
+        }
+    }
+
+    /// Counts `length` bytes, at most those that are [`skippable`](Self::skippable). The response,
+    /// if it ended with them.
+    pub(crate) fn skip(&mut self, length: usize, rules: &Rules) -> Option<Response> {
+        let State::Body { framing: Framing::Length(left), body, response } = &mut self.state else {
+            return None;
+        };
+        *left -= length as u64;
+        body.length += length;
+        if *left > 0 {
+            return None;
+        }
+        let response = Response { body_matches: body.matches(&rules.expect), ..*response };
+        self.state = State::Head;
+        Some(response)
+    }
+
     /// The peer closed: the response that this completes, if that is how its body ends.
     /// `Err` when a response was cut.
     pub(crate) fn end(&mut self, rules: &Rules) -> Result<Option<Response>, Malformed> {
         match std::mem::take(&mut self.state) {
             State::Head if self.held.is_empty() => Ok(None),
             State::Body { framing: Framing::UntilClose, body, mut response } => {
-                response.body_matches = body.matches(rules.expected.as_deref());
+                response.body_matches = body.matches(&rules.expect);
                 Ok(Some(response))
             }
             _ => Err(Malformed),
@@ -164,7 +194,7 @@ impl Reader {
         let State::Body { framing, body, response } = &mut self.state else {
             return self.advance_head(input, rules);
         };
-        let expected = rules.expected.as_deref();
+        let expected = rules.expect.body.as_deref();
         let (used, ended) = match framing {
             Framing::Length(left) => {
                 let here = (*left).min(input.len() as u64);
@@ -184,7 +214,7 @@ impl Reader {
         if !ended {
             return Ok((used, None));
         }
-        response.body_matches = body.matches(expected);
+        response.body_matches = body.matches(&rules.expect);
         let response = *response;
         self.state = State::Head;
         Ok((used, Some(response)))
@@ -221,8 +251,7 @@ impl Reader {
         let mut response =
             Response { status: head.status, keeps_alive: head.keeps_alive, body_matches: true };
         if matches!(head.framing, Framing::Length(0)) {
-            response.body_matches =
-                rules.head_only || Body::default().matches(rules.expected.as_deref());
+            response.body_matches = rules.head_only || Body::default().matches(&rules.expect);
             return Ok((used, Some(response)));
         }
         self.state = State::Body { framing: head.framing, body: Body::default(), response };

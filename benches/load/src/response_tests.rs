@@ -4,6 +4,10 @@ use super::*;
 
 const PLAIN: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nVrypt";
 
+fn body(body: &[u8]) -> Expect {
+    Expect { body: Some(body.to_vec()), ..Expect::default() }
+}
+
 /// Feeds `wire` in pieces of `cut` bytes, then closes.
 fn read(wire: &[u8], cut: usize, rules: &mut Rules) -> Result<Vec<Response>, Malformed> {
     let (mut reader, mut responses) = (Reader::default(), Vec::new());
@@ -34,7 +38,7 @@ fn pipelined_responses_are_counted_at_every_cut() {
 fn a_response_without_length_ends_with_the_connection() {
     let wire = b"HTTP/1.0 200 OK\r\n\r\nVrypt";
     assert_eq!(statuses(wire), [200]);
-    let responses = read(wire, 64, &mut Rules::new(false, Some(b"Vrypt".to_vec()))).unwrap();
+    let responses = read(wire, 64, &mut Rules::new(false, body(b"Vrypt"))).unwrap();
     assert!(responses[0].body_matches && !responses[0].keeps_alive);
 }
 
@@ -56,9 +60,30 @@ fn statuses_without_body_have_none() {
 }
 
 #[test]
+fn a_body_of_expected_length_can_be_skipped_from_any_point() {
+    let head = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
+    for (length, matches) in [(5, true), (4, false), (6, false)] {
+        for read in 0..5 {
+            let expect = Expect { length: Some(length), ..Expect::default() };
+            let (mut rules, mut reader) = (Rules::new(false, expect), Reader::default());
+            reader.read(&[head, &b"Vrypt"[..read]].concat(), &mut rules, |_| panic!()).unwrap();
+            assert_eq!(reader.skippable(&rules), 5 - read as u64);
+            assert_eq!(reader.skip(1, &rules).is_some(), read == 4);
+            let response = reader.skip(4 - read, &rules);
+            assert!(response.is_none_or(|response| response.body_matches == matches));
+            // The next response is found where the skipped body ended.
+            assert_eq!(reader.skippable(&rules), 0);
+            let mut count = 0;
+            reader.read(PLAIN, &mut rules, |_| count += 1).unwrap();
+            assert_eq!(count, 1);
+        }
+    }
+}
+
+#[test]
 fn replies_to_head_have_no_body() {
     let wire = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n".repeat(2);
-    let mut rules = Rules::new(true, Some(b"Vrypt".to_vec()));
+    let mut rules = Rules::new(true, body(b"Vrypt"));
     let responses = read(&wire, wire.len(), &mut rules).unwrap();
     assert_eq!(responses.len(), 2);
     assert!(responses.iter().all(|response| response.body_matches));
@@ -102,7 +127,7 @@ fn broken_heads_are_errors() {
 
 #[test]
 fn a_wrong_body_is_noticed_after_right_ones() {
-    let mut rules = Rules::new(false, Some(b"Vrypt".to_vec()));
+    let mut rules = Rules::new(false, body(b"Vrypt"));
     for (body, matches) in [("Vrypt", true), ("Vrypt", true), ("Vrypx", false), ("Vryp", false)] {
         let wire = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
         let responses = read(wire.as_bytes(), 4096, &mut rules).unwrap();

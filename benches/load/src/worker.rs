@@ -14,14 +14,19 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::connection::{Connection, Phase};
 use crate::error::Error;
-use crate::plan::{Plan, Stop};
+use crate::plan::{Expect, Plan, Stop};
 use crate::process::{self, Cpu};
-use crate::response::Rules;
+use crate::response::{Response, Rules};
 use crate::source::{Dialled, Source};
 use crate::tally::{Faults, Tally};
 
 /// Shared by all connections of the loop: bytes are counted as soon as they arrive.
 const PAGE_BYTES: usize = 64 * 1024;
+/// Where bodies are dropped unread, as many bytes at once; the page is then never touched behind
+/// the head, so that most of it takes no memory.
+const SKIP_BYTES: usize = 1024 * 1024;
+/// Read at once where a body may follow that need not be read: enough for a head.
+const HEAD_BYTES: usize = 4 * 1024;
 /// Events taken from the kernel at once.
 const EVENT_COUNT_MAX: usize = 512;
 /// Handshakes under way at once: fewer than any server's backlog, so that none is dropped.
@@ -73,6 +78,8 @@ pub(crate) struct Worker<'plan> {
     /// The request, as often as the pipeline is deep.
     batch: Vec<u8>,
     page: Box<[u8]>,
+    /// How much of the page a receive may fill.
+    window: usize,
     epoch: Instant,
     /// The last response or opened connection.
     progress: u64,
@@ -113,13 +120,17 @@ impl<'plan> Worker<'plan> {
     ) -> Result<Self, Error> {
         // At most 1,000,000, so it fits.
         let connections = connections as u32;
+        let (page, window) = match plan.expect {
+            Expect { body: None, length: Some(_), .. } => (SKIP_BYTES, HEAD_BYTES),
+            _ => (PAGE_BYTES, PAGE_BYTES),
+        };
         Ok(Self {
             plan,
             afterwards,
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)
                 .map_err(Error::system("epoll_create1"))?,
             source: Source::new(plan.target, index as u64),
-            rules: Rules::new(plan.request.head_only(), plan.expect.body.clone()),
+            rules: Rules::new(plan.request.head_only(), plan.expect.clone()),
             slots: (0..connections).map(|_| Slot::default()).collect(),
             ready: (0..connections).collect(),
             later: VecDeque::new(),
@@ -127,7 +138,8 @@ impl<'plan> Worker<'plan> {
             quota,
             in_flight: 0,
             batch: plan.request.bytes().repeat(plan.pipeline),
-            page: vec![0; PAGE_BYTES].into_boxed_slice(),
+            page: vec![0; page].into_boxed_slice(),
+            window,
             epoch,
             progress: 0,
             tally: Tally::new()?,
@@ -327,16 +339,31 @@ impl<'plan> Worker<'plan> {
 
     fn receive(&mut self, connection: &mut Connection, peer_closed: bool) -> Result<bool, Faults> {
         loop {
-            let received = match recv(&connection.socket, &mut *self.page, RecvFlags::empty()) {
-                Ok((0, _)) => return self.end(connection),
-                Ok((received, _)) => received,
+            let skippable = match self.skips() {
+                // The page is shorter than any address space, so it fits.
+                true => {
+                    connection.reader.skippable(&self.rules).min(self.page.len() as u64) as usize
+                }
+                false => 0,
+            };
+            // TRUNC makes the kernel drop what it would otherwise copy.
+            let (length, flags) = match skippable {
+                0 => (self.window, RecvFlags::empty()),
+                _ => (skippable, RecvFlags::TRUNC),
+            };
+            let received = match recv(&connection.socket, &mut self.page[..length], flags) {
+                Ok((_, 0)) => return self.end(connection),
+                Ok((_, received)) => received,
                 Err(Errno::AGAIN) => return Ok(true),
                 Err(Errno::INTR) => continue,
                 Err(_) => return Err(reset()),
             };
             let now = self.now();
             self.tally.bytes_received += received as u64;
-            let answered = self.count(connection, received, now)?;
+            let answered = self.count(connection, received, skippable > 0, now)?;
+            // The end of a skipped body, when nothing else is due, is the end of the input.
+            let drained =
+                received < length || (skippable > 0 && answered > 0 && connection.sent.is_empty());
             if connection.phase == Phase::Open
                 && answered > 0
                 && self.afterwards == Afterwards::Repeat
@@ -344,7 +371,7 @@ impl<'plan> Worker<'plan> {
                 self.issue(connection, answered, now);
                 connection.flush(&self.batch).map_err(|_| reset())?;
             }
-            if received == self.page.len() {
+            if !drained {
                 continue;
             }
             // A short receive has drained the socket; only the peer's FIN may be behind it, and
@@ -358,11 +385,17 @@ impl<'plan> Worker<'plan> {
         }
     }
 
-    /// Counts the responses in the first `received` bytes of the page.
+    /// Whether bodies are counted without being read.
+    fn skips(&self) -> bool {
+        self.window == HEAD_BYTES
+    }
+
+    /// Counts the responses in the next `received` bytes, which are in the page unless `skipped`.
     fn count(
         &mut self,
         connection: &mut Connection,
         received: usize,
+        skipped: bool,
         now: u64,
     ) -> Result<usize, Faults> {
         if connection.phase == Phase::Closing {
@@ -372,7 +405,7 @@ impl<'plan> Worker<'plan> {
         let (tally, plan) = (&mut self.tally, self.plan);
         let (sent, phase) = (&mut connection.sent, &mut connection.phase);
         let (mut answered, mut unasked) = (0, false);
-        connection.reader.read(&self.page[..received], &mut self.rules, |response| {
+        let mut score = |response: Response| {
             let Some(sent_at) = sent.pop_front().filter(|_| *phase == Phase::Open) else {
                 unasked = true;
                 return;
@@ -382,7 +415,12 @@ impl<'plan> Worker<'plan> {
             if !response.keeps_alive || plan.request.closes() {
                 *phase = Phase::Closing;
             }
-        })?;
+        };
+        if skipped {
+            connection.reader.skip(received, &self.rules).into_iter().for_each(score);
+        } else {
+            connection.reader.read(&self.page[..received], &mut self.rules, &mut score)?;
+        }
         self.in_flight -= answered as u64;
         self.progress = now;
         connection.since = now;

@@ -176,11 +176,35 @@ fn wrong_answers_are_counted_apart() {
     });
     let mut plan = plan(address, 100);
     plan.connections = 1;
-    plan.expect = Expect { status: Some(200), body: Some(b"Vrypt".to_vec()) };
+    plan.expect = Expect { status: Some(200), body: Some(b"Vrypt".to_vec()), length: None };
     let report = run(&plan).unwrap();
     let expected = Faults { wrong_status: 1, wrong_body: 1, ..Faults::default() };
     assert_eq!(report.faults(), expected, "{report}");
     assert_eq!(report.responses(), 100);
+}
+
+#[test]
+fn large_bodies_are_counted_to_the_last_byte_without_being_read() {
+    let reply = |length: usize| {
+        let body = "b".repeat(length);
+        Act::Reply(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}"))
+    };
+    let (address, _) = serve(move |index| reply(if index == 3 { 3_000_001 } else { 3_000_000 }));
+    let mut plan = plan(address, 8);
+    plan.connections = 1;
+    plan.expect = Expect { length: Some(3_000_000), ..Expect::default() };
+    for pipeline in [1, 2] {
+        let report = run(&Plan { pipeline, ..plan.clone() }).unwrap();
+        let expected = Faults { wrong_body: 1, ..Faults::default() };
+        assert_eq!(report.faults(), expected, "{report}");
+        assert_eq!(report.responses(), 8);
+    }
+    let (address, _) = serve(move |_| match reply(3_000_000) {
+        Act::Reply(text) => Act::ReplyAndClose(text[..2_000_000].to_owned()),
+        other => other,
+    });
+    let report = run(&Plan { target: address, stop: Stop::Requests(1), ..plan }).unwrap();
+    assert_eq!((report.responses(), report.faults().closed_early), (0, 1), "{report}");
 }
 
 #[test]

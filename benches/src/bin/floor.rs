@@ -3,14 +3,18 @@
 //! One epoll loop that parses nothing and writes a canned reply. No server that reads its requests
 //! can be cheaper on the same system calls, so `compare` shows every server as a multiple of this.
 //! How it knows how many replies are due without parsing: `--request-bytes` says how long each
-//! request is; without it, every receive is answered once.
+//! request is; without it, every receive is answered once. A file is sent as the best static servers
+//! send it: it stays open, and a canned head with MSG_MORE goes before `sendfile`.
 
+use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Parser;
 use rustix::event::epoll;
+use rustix::fs::sendfile;
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, accept_with, bind, listen, recv,
@@ -36,6 +40,12 @@ struct Arguments {
     /// The reply's body
     #[arg(long, default_value = "Vrypt")]
     body: String,
+    /// The reply's media type
+    #[arg(long, default_value = "text/plain")]
+    media_type: String,
+    /// Send this file instead of the body, after a canned head; one request at a time
+    #[arg(long, conflicts_with = "close")]
+    file: Option<PathBuf>,
     /// Close each connection after its reply
     #[arg(long)]
     close: bool,
@@ -54,12 +64,16 @@ struct Floor {
     /// The reply, as often as a page can hold requests.
     replies: Vec<u8>,
     page: Vec<u8>,
+    /// What replies are followed by, and its length.
+    file: Option<(File, u64)>,
 }
 
 struct Connection {
     socket: OwnedFd,
     /// Bytes of a request that has not arrived whole.
     partial: usize,
+    /// Where in the file the part begins that the socket has not taken yet.
+    unsent_from: Option<u64>,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -81,11 +95,22 @@ impl Floor {
         let data = epoll::EventData::new_u64(LISTENER);
         epoll::add(&epoll, &listener, data, epoll::EventFlags::IN)?;
         let connection = if arguments.close { "Connection: close\r\n" } else { "" };
-        let body = &arguments.body;
+        let file = match &arguments.file {
+            None => None,
+            Some(path) => {
+                let file = File::open(path).with_context(|| path.display().to_string())?;
+                let length = file.metadata()?.len();
+                Some((file, length))
+            }
+        };
+        let (body, length) = match &file {
+            Some((_, length)) => ("", *length),
+            None => (arguments.body.as_str(), arguments.body.len() as u64),
+        };
         let reply = format!(
-            "HTTP/1.1 200 OK\r\nDate: Sat, 21 Nov 2026 00:00:00 GMT\r\n\
-             Content-Type: text/plain\r\n{connection}Content-Length: {}\r\n\r\n{body}",
-            body.len(),
+            "HTTP/1.1 200 OK\r\nDate: Sat, 21 Nov 2026 00:00:00 GMT\r\nContent-Type: {}\r\n\
+             {connection}Content-Length: {length}\r\n\r\n{body}",
+            arguments.media_type,
         );
         let request_count_max = PAGE_BYTES.checked_div(arguments.request_bytes).unwrap_or(0) + 1;
         Ok(Self {
@@ -96,6 +121,7 @@ impl Floor {
             reply_length: reply.len(),
             replies: reply.repeat(request_count_max).into_bytes(),
             page: vec![0; PAGE_BYTES],
+            file,
             arguments,
         })
     }
@@ -132,7 +158,7 @@ impl Floor {
             if !self.arguments.close {
                 sockopt::set_tcp_nodelay(&socket, true)?;
             }
-            let mut connection = Connection { socket, partial: 0 };
+            let mut connection = Connection { socket, partial: 0, unsent_from: None };
             // Eager: what asked to be closed is answered and gone before epoll hears of it.
             if self.arguments.eager && !self.answer(&mut connection) {
                 continue;
@@ -141,7 +167,9 @@ impl Floor {
                 self.connections.push(None);
                 self.connections.len() - 1
             });
-            let interest = epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
+            let mut interest =
+                epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
+            interest.set(epoll::EventFlags::OUT, self.file.is_some());
             let data = epoll::EventData::new_u64(index as u64);
             epoll::add(&self.epoll, &connection.socket, data, interest)?;
             self.connections[index] = Some(connection);
@@ -160,6 +188,10 @@ impl Floor {
 
     /// One receive and one send. False when the connection is over.
     fn answer(&mut self, connection: &mut Connection) -> bool {
+        if connection.unsent_from.is_some() {
+            // Nothing is to be received: the client waits for the rest.
+            return self.send_file(connection);
+        }
         let received = match recv(&connection.socket, &mut *self.page, RecvFlags::empty()) {
             Ok((0, _)) => return false,
             Ok((received, _)) => received,
@@ -176,12 +208,45 @@ impl Floor {
                 due
             }
         };
+        if self.file.is_some() {
+            return due == 0 || self.answer_with_file(connection);
+        }
         let replies = &self.replies[..due * self.reply_length];
         // The load never lets more replies pile up than a socket's buffer takes; if it does, the
         // connection is dropped, and the load reports that.
         let sent = replies.is_empty()
             || send(&connection.socket, replies, SendFlags::NOSIGNAL) == Ok(replies.len());
         sent && !(self.arguments.close && due > 0)
+    }
+
+    /// A canned head, then the file. False when the connection is over.
+    fn answer_with_file(&self, connection: &mut Connection) -> bool {
+        let head = &self.replies[..self.reply_length];
+        let flags = SendFlags::NOSIGNAL | SendFlags::MORE;
+        connection.unsent_from = Some(0);
+        send(&connection.socket, head, flags) == Ok(head.len()) && self.send_file(connection)
+    }
+
+    /// As much of the file as the socket takes. False when the connection is over.
+    fn send_file(&self, connection: &mut Connection) -> bool {
+        let (Some((file, length)), Some(mut offset)) = (&self.file, connection.unsent_from) else {
+            return false;
+        };
+        while offset < *length {
+            let left = usize::try_from(length - offset).unwrap_or(usize::MAX);
+            match sendfile(&connection.socket, file, Some(&mut offset), left) {
+                // The file has become shorter than its head said.
+                Ok(0) => return false,
+                Ok(_) => {}
+                Err(Errno::AGAIN) => {
+                    connection.unsent_from = Some(offset);
+                    return true;
+                }
+                Err(_) => return false,
+            }
+        }
+        connection.unsent_from = None;
+        true
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 
-use corelane_rivals::{Failure, port};
+use corelane_rivals::{App, Failure, Options};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 
@@ -23,7 +23,7 @@ struct Connection {
 }
 
 fn main() -> Result<(), Failure> {
-    let address = ([127, 0, 0, 1], port()?).into();
+    let address = ([127, 0, 0, 1], Options::read(&[App::Fixed])?.port).into();
     let mut listener = TcpListener::bind(address)?;
     let mut poll = Poll::new()?;
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;

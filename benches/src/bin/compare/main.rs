@@ -20,10 +20,11 @@ use clap::{Parser, Subcommand};
 use corelane_benches::build::Binaries;
 use corelane_benches::environment::Environment;
 use corelane_benches::launch::{self, Cores, Launch};
+use corelane_benches::namespace;
 use corelane_benches::scratch::Scratch;
 use corelane_benches::server::{self, Running, Server};
 
-use crate::measure::{Sample, measure_idle, measure_load};
+use crate::measure::{Sample, measure_idle, measure_load, verify};
 use crate::record::Record;
 use crate::table::Table;
 use crate::workload::Workload;
@@ -90,7 +91,9 @@ fn compare(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let servers = server::present(&chosen(&arguments.server), &binaries)?;
     let workloads = chosen(&arguments.workload);
+    let network = namespace::isolate();
     let mut environment = Environment::read(&binaries);
+    environment.note("network", network);
     let plan = Plan::new(arguments);
     println!("{environment}");
     println!(
@@ -121,6 +124,9 @@ fn compare(arguments: &Arguments) -> anyhow::Result<()> {
 /// Builds our own programs and, where possible, the rivals.
 fn build(binaries: &Binaries) -> anyhow::Result<()> {
     binaries.build("corelane-benches", "floor")?;
+    if let Err(error) = binaries.build("corelane-benches", "web") {
+        println!("{error}; the one built before is used, if there is one");
+    }
     binaries.build("corelane-load", "corelane-load")?;
     if let Err(error) = binaries.build("corelane", "corelane") {
         println!("{error}; the one built before is used, if there is one");
@@ -174,6 +180,7 @@ fn run(
 ) -> anyhow::Result<Table> {
     let mut table = Table::new(workload);
     let setup = workload.setup(plan.server_core);
+    let options = workload.load_options(&setup)?;
     let start = |server: Server| Running::start(server, &setup, binaries, scratch);
     let mut able = Vec::new();
     for &server in servers {
@@ -186,7 +193,7 @@ fn run(
     let mut running = Vec::new();
     if workload != Workload::Idle {
         for &server in &able {
-            match start(server) {
+            match start(server).and_then(|up| verify(&up, &setup).map(|()| up)) {
                 Ok(up) => running.push(up),
                 Err(error) => table.leave_out(server, format!("{error:#}")),
             }
@@ -211,7 +218,8 @@ fn run(
         for index in 0..running.len() {
             let up = &running[(index + round) % running.len()];
             environment.note_priority(up.process());
-            let sample = measure_load(up, workload, plan.duration(), plan.load_core, binaries);
+            let sample =
+                measure_load(up, &options, &setup.path, plan.duration(), plan.load_core, binaries);
             note(&mut table, round, up.server(), sample);
         }
     }
@@ -241,7 +249,7 @@ mod tests {
 
     #[test]
     fn nothing_asked_for_means_everything() {
-        assert_eq!(chosen::<Workload>(&[]).len(), 7);
+        assert_eq!(chosen::<Workload>(&[]).len(), 13);
         assert_eq!(chosen(&[Workload::Close]), [Workload::Close]);
     }
 }

@@ -1,6 +1,7 @@
 //! One measurement of one server.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
@@ -10,9 +11,7 @@ use serde_json::Value;
 
 use corelane_benches::build::Binaries;
 use corelane_benches::launch::{self, Guard};
-use corelane_benches::server::{BODY, Running};
-
-use crate::workload::Workload;
+use corelane_benches::server::{BODY, Running, Setup};
 
 /// Traffic before each measurement: enough to fill caches and to reach the steady state.
 const WARM_UP: &str = "0.3";
@@ -37,20 +36,49 @@ pub(crate) struct Sample {
     pub(crate) idle_kibibytes: Option<f64>,
 }
 
+/// Asks once, on a connection of its own, and compares the whole answer: what the load generator
+/// only counts later has been right.
+pub(crate) fn verify(running: &Running, setup: &Setup) -> anyhow::Result<()> {
+    let request = setup.request(&running.address().to_string())?;
+    let mut stream = TcpStream::connect(running.address())?;
+    stream.set_read_timeout(Some(SLACK))?;
+    stream.write_all(request.bytes())?;
+    let mut answer = Vec::new();
+    let mut page = vec![0; 64 * 1024];
+    loop {
+        let read = stream.read(&mut page)?;
+        answer.extend_from_slice(&page[..read]);
+        let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").map(|at| at + 4);
+        let body = end.map(|end| &answer[end..]);
+        let Some(body) = body.filter(|body| body.len() >= setup.body.len() || read == 0) else {
+            if read == 0 {
+                bail!("the first answer is cut: {}", answer.escape_ascii());
+            }
+            continue;
+        };
+        if body != setup.body || !answer.starts_with(b"HTTP/1.1 200 ") {
+            let start = &answer[..answer.len().min(300)];
+            bail!("the first answer is wrong: {}", start.escape_ascii());
+        }
+        return Ok(());
+    }
+}
+
 /// Drives a server for `duration`.
 pub(crate) fn measure_load(
     running: &Running,
-    workload: Workload,
+    options: &[String],
+    path: &str,
     duration: Duration,
     core: usize,
     binaries: &Binaries,
 ) -> anyhow::Result<Sample> {
     let child = launch::command(core, &binaries.own("corelane-load")?)?
-        .arg(running.address().to_string())
-        .args(["--json", "--warm-up", WARM_UP, "--expect-status", "200", "--expect-body", BODY])
+        .arg(format!("http://{}{path}", running.address()))
+        .args(["--json", "--warm-up", WARM_UP])
         .args(["--duration", &duration.as_secs_f64().to_string()])
         .args(["--watch", &running.process().to_string()])
-        .args(workload.load_options())
+        .args(options)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

@@ -19,8 +19,10 @@ const BUSY_MIN: f64 = 0.9;
 pub(crate) struct Table {
     workload: Workload,
     rows: Vec<Row>,
-    /// Servers that took no part, and measurements that failed.
-    notes: Vec<String>,
+    /// Why servers took no part, and which.
+    absent: Vec<(String, Vec<Server>)>,
+    /// Measurements that failed.
+    failures: Vec<String>,
 }
 
 /// One server's samples, one for each round; `None` where the measurement failed.
@@ -56,7 +58,7 @@ impl Row {
 
 impl Table {
     pub(crate) fn new(workload: Workload) -> Self {
-        Self { workload, rows: Vec::new(), notes: Vec::new() }
+        Self { workload, rows: Vec::new(), absent: Vec::new(), failures: Vec::new() }
     }
 
     pub(crate) fn add(&mut self, round: usize, server: Server, sample: Sample) {
@@ -64,12 +66,24 @@ impl Table {
     }
 
     pub(crate) fn fail(&mut self, round: usize, server: Server, reason: &str) {
-        self.notes.push(format!("{server}, round {}: {reason}", round + 1));
+        self.failures.push(format!("{server}, round {}: {reason}", round + 1));
         self.put(round, server, None);
     }
 
     pub(crate) fn leave_out(&mut self, server: Server, reason: String) {
-        self.notes.push(format!("{server} takes no part: {reason}"));
+        match self.absent.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, servers)) => servers.push(server),
+            None => self.absent.push((reason, vec![server])),
+        }
+    }
+
+    /// Who took no part, then what failed, a line each.
+    fn notes(&self) -> Vec<String> {
+        let absent = self.absent.iter().map(|(reason, servers)| {
+            let names: Vec<_> = servers.iter().map(Server::to_string).collect();
+            format!("without {}: {reason}", names.join(", "))
+        });
+        absent.chain(self.failures.iter().cloned()).collect()
     }
 
     fn put(&mut self, round: usize, server: Server, sample: Option<Sample>) {
@@ -109,7 +123,7 @@ impl Table {
         });
         json!({
             "workload": self.workload.to_string(),
-            "notes": self.notes,
+            "notes": self.notes(),
             "servers": rows.collect::<Vec<_>>(),
         })
     }
@@ -167,10 +181,11 @@ impl fmt::Display for Table {
             Workload::Idle => self.write_idle(out)?,
             _ => self.write_load(out)?,
         }
-        if !self.notes.is_empty() {
+        let notes = self.notes();
+        if !notes.is_empty() {
             out.write_char('\n')?;
         }
-        for note in &self.notes {
+        for note in notes {
             writeln!(out, "- {note}")?;
         }
         Ok(())
@@ -207,12 +222,13 @@ mod tests {
         }
         table.fail(0, Server::Nginx, "no response");
         table.leave_out(Server::May, "a reason".to_owned());
+        table.leave_out(Server::H2o, "a reason".to_owned());
         let text = table.to_string();
         assert!(text.contains("| floor | 2.00 | 2.00–2.00 | 1.00 | – |"), "{text}");
         assert!(text.contains("| corelane | 3.00 | 3.00–3.00 | 1.50 | – |"), "{text}");
         assert!(text.contains("| 95 % (1 idle) | 0 |"), "{text}");
         assert!(text.contains("- nginx, round 1: no response"), "{text}");
-        assert!(text.contains("- may takes no part: a reason"), "{text}");
+        assert!(text.contains("- without may, h2o: a reason"), "{text}");
         let json = table.to_json();
         assert_eq!(json["servers"][1]["ratio_to_floor"], 1.5);
         assert_eq!(json["servers"][2]["cpu_micros"][0], Value::Null);

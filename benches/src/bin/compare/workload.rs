@@ -4,7 +4,15 @@ use std::fmt;
 
 use clap::ValueEnum;
 
-use corelane_benches::server::{Server, Setup};
+use corelane_benches::server::{App, BODY, JSON_BODY, Server, Setup};
+
+/// Bodies above this are counted by the load generator instead of being compared.
+const COMPARED_BYTES_MAX: usize = 16 * 1024;
+/// One of the routes, in the middle of the list, and what is answered there.
+const ROUTE: &str = "/api/issues/4711/comments/42";
+const ROUTE_BODY: &str = "4711/42";
+/// Whose requests the middleware for CORS allows.
+const ORIGIN: &str = "https://example.com";
 
 /// What the load generator asks of a server.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -25,27 +33,50 @@ pub(crate) enum Workload {
     Close,
     /// One connection, one request in flight: latency
     Single,
+    /// 64 connections, a file of 1 KiB
+    #[value(name = "static-1k")]
+    Static1k,
+    /// 64 connections, a file of 64 KiB
+    #[value(name = "static-64k")]
+    Static64k,
+    /// 16 connections, a file of 1 MiB
+    #[value(name = "static-1m")]
+    Static1m,
+    /// 64 connections, a small object serialised for each response
+    Json,
+    /// 64 connections, one of 137 routes, with two parameters
+    Routed,
+    /// The same behind request id, CORS, compression, security fields and timeout
+    RoutedMiddleware,
     /// Idle keep-alive connections that have had one response each: memory
     Idle,
 }
 
 impl Workload {
     /// Options for the load generator beside address, duration and core.
-    pub(crate) fn load_options(self) -> Vec<String> {
+    pub(crate) fn load_options(self, setup: &Setup) -> anyhow::Result<Vec<String>> {
         let mut options = Vec::new();
         let mut add = |words: &[&str]| options.extend(words.iter().map(|&word| word.to_owned()));
         match self {
-            Self::Plaintext64 | Self::Headers40 => add(&["--connections", "64"]),
             Self::Plaintext512 => add(&["--connections", "512"]),
             Self::Pipelined16 => add(&["--connections", "64", "--pipeline", "16"]),
-            Self::Close => return ["--connections", "64", "--close"].map(str::to_owned).to_vec(),
+            Self::Close => add(&["--connections", "64", "--close"]),
+            Self::Static1m => add(&["--connections", "16"]),
             Self::Single => add(&["--connections", "1"]),
             Self::Idle => {}
+            _ => add(&["--connections", "64"]),
         }
-        for (name, value) in self.fields() {
+        add(&["--expect-status", "200"]);
+        if setup.body.len() > COMPARED_BYTES_MAX {
+            add(&["--expect-length", &setup.body.len().to_string()]);
+        } else {
+            add(&["--expect-body", std::str::from_utf8(&setup.body)?]);
+        }
+        // The field that asks for closing is what --close adds.
+        for (name, value) in setup.fields.iter().filter(|(name, _)| name != "Connection") {
             add(&["--header", &format!("{name}: {value}")]);
         }
-        options
+        Ok(options)
     }
 
     /// Fields of each request beside `Host`.
@@ -53,18 +84,45 @@ impl Workload {
         match self {
             Self::Headers40 => browser_fields(),
             Self::Close => vec![("Connection".to_owned(), "close".to_owned())],
+            Self::RoutedMiddleware => [("Origin", ORIGIN), ("Accept-Encoding", "gzip")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .to_vec(),
             _ => Vec::new(),
         }
     }
 
     /// How servers are started for it.
     pub(crate) fn setup(self, core: usize) -> Setup {
-        Setup { yielding: self.wants_ballast(), fields: self.fields(), ..Setup::new(core) }
+        let (app, path, body) = match self {
+            Self::Static1k => (App::Static, "/file.txt", text(1024)),
+            Self::Static64k => (App::Static, "/file.txt", text(64 * 1024)),
+            Self::Static1m => (App::Static, "/file.txt", text(1024 * 1024)),
+            Self::Json => (App::Json, "/json", JSON_BODY.into()),
+            Self::Routed => (App::Routed, ROUTE, ROUTE_BODY.into()),
+            Self::RoutedMiddleware => (App::Middleware, ROUTE, ROUTE_BODY.into()),
+            _ => (App::Fixed, "/", BODY.into()),
+        };
+        Setup {
+            yielding: self.wants_ballast(),
+            fields: self.fields(),
+            app,
+            path: path.to_owned(),
+            body,
+            ..Setup::new(core)
+        }
     }
 
     /// Why a server takes no part.
     pub(crate) fn unsuited(self, server: Server) -> Option<&'static str> {
+        let app = self.setup(0).app;
         match (server, self) {
+            (Server::Fused, _) if app != App::Fixed => Some("serves one body only"),
+            (Server::Hyper | Server::May, _) if !matches!(app, App::Fixed | App::Json) => {
+                Some("has no router and serves no files")
+            }
+            (Server::Nginx | Server::H2o, _) if matches!(app, App::Routed | App::Middleware) => {
+                Some("runs no handlers of one's own")
+            }
             (Server::FloorEager, workload) if workload != Self::Close => {
                 Some("differs from floor only for new connections")
             }
@@ -87,6 +145,12 @@ impl fmt::Display for Workload {
         let value = self.to_possible_value();
         out.write_str(value.as_ref().map_or("", |value| value.get_name()))
     }
+}
+
+/// Text of `length` bytes that does not repeat within a few hundred.
+fn text(length: usize) -> Vec<u8> {
+    let lines = (0..).flat_map(|line: u32| format!("line {line} of a text file\n").into_bytes());
+    lines.take(length).collect()
 }
 
 /// 39 fields (`Host` is the fortieth) with names and lengths like a browser's behind two proxies.
