@@ -89,6 +89,7 @@ impl<'a, M> Io<'a, M> {
             },
             files: &mut *services.files,
             random: &mut services.random,
+            waker: services.post.waker(),
         }
     }
 
@@ -202,6 +203,8 @@ pub struct Parts<'a> {
     pub files: &'a mut (dyn Files + Send),
     /// Pseudo-random numbers: for jitter and sampling, not for secrets.
     pub random: &'a mut Random,
+    /// Has the lane take a turn, from any thread.
+    pub waker: &'a Waker,
 }
 
 /// A lane's window to the world once per turn, for what concerns no single connection.

@@ -10,6 +10,11 @@ pub struct Panicked {
 }
 
 impl Panicked {
+    /// The panic that `catch_unwind` gave this for.
+    pub fn from_payload(payload: Box<dyn Any + Send>) -> Panicked {
+        Panicked::new(payload)
+    }
+
     pub(crate) fn new(payload: Box<dyn Any + Send>) -> Panicked {
         let message = match payload.downcast::<String>() {
             Ok(message) => *message,

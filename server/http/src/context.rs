@@ -1,5 +1,7 @@
 //! What surrounds a request: time, place, files.
 
+use std::task::Waker;
+
 use corelane_eventloop::{ConnId, Files, Nanos, Origin, Peer, Random};
 
 /// What a handler may know and use besides the request itself.
@@ -13,6 +15,7 @@ pub struct Context<'a> {
     pub(crate) stopping: bool,
     pub(crate) files: &'a mut (dyn Files + Send),
     pub(crate) random: &'a mut Random,
+    pub(crate) waker: &'a Waker,
 }
 
 impl Context<'_> {
@@ -49,6 +52,11 @@ impl Context<'_> {
     /// True once the server was asked to stop.
     pub fn stopping(&self) -> bool {
         self.stopping
+    }
+
+    /// Has the lane take a turn, from any thread.
+    pub fn waker(&self) -> &Waker {
+        self.waker
     }
 
     /// The files the driver gives access to.

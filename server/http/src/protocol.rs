@@ -458,8 +458,8 @@ pub(crate) fn surroundings<'a>(
 ) -> (Out<'a>, Context<'a>) {
     let (now, wall, stopping) = (io.now(), io.wall(), io.stopping());
     let (peer, origin, conn) = (io.peer(), io.origin(), io.id());
-    let Parts { out, files, random } = io.parts(own);
-    (out, Context { now, wall, since, peer, origin, conn, stopping, files, random })
+    let Parts { out, files, random, waker } = io.parts(own);
+    (out, Context { now, wall, since, peer, origin, conn, stopping, files, random, waker })
 }
 
 impl<H: Handler> Protocol for Http<H> {

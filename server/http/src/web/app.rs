@@ -1,27 +1,32 @@
 //! Routes and their handlers, as a [`Handler`] of the protocol.
 
-use std::any::Any;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
+use corelane_eventloop::{ConnId, Nanos, Panicked};
 use corelane_parser::http1::{BodyKind, Head};
 
-use super::chain::{self, Asked};
+use super::chain::{self, Asked, LocalFuture};
 use super::endpoint::Run;
 use super::extensions::Extensions;
 use super::head::HeadView;
+use super::later::{Later, Outcome, Start};
 use super::params::Params;
-use super::request::{FilesCell, Owned, Place, Request};
+use super::request::{FilesCell, Owned, OwnedRequest, Place, Request};
 use super::response::Response;
 use super::router::Router;
 use super::routes::{Resource, Route};
+use super::upload::{self, Feed};
 use crate::context::Context;
-use crate::handler::{Handler, Intake};
+use crate::handler::{Handler, Intake, Ticket, Wakes};
 use crate::reply::{Replied, Reply};
 
 /// A body up to this size is read to its end though nobody wants it, so that the connection can go on.
 const DRAIN: u64 = 64 * 1024;
+
+/// How many futures a lane may have, unless set otherwise.
+const FUTURES: usize = 4096;
 
 /// An application: routes, middleware and handlers of one lane. Built by
 /// [`Routes::build`](super::Routes::build), and run by [`Http`](crate::Http).
@@ -29,12 +34,16 @@ pub struct App {
     router: Router<Rc<Resource>>,
     fallback: Rc<Route>,
     observer: Option<Box<dyn Observe>>,
+    /// Made for the first request that is not answered by its head alone.
+    later: Option<Later>,
+    futures: usize,
 }
 
 /// Sees every response of an application, for logs.
 pub trait Observe {
-    /// A response is about to be sent. `bytes` is the length of its content, if known.
-    fn answered(&mut self, request: &Request<'_>, status: u16, bytes: Option<u64>);
+    /// A response is about to be sent, at this time of the lane's clock. `bytes` is the length of its
+    /// content, if known.
+    fn answered(&mut self, request: &Request<'_>, status: u16, bytes: Option<u64>, now: Nanos);
 
     /// A turn of the lane ends.
     fn flush(&mut self) {}
@@ -48,16 +57,19 @@ enum Stage {
     Answered { response: Response, drains: bool },
     /// The body is being collected.
     Gathering(Box<Gathering>),
+    /// A future works on it, and may read the body.
+    Started { ticket: Ticket, body: Option<(Feed, u64)> },
 }
 
 struct Gathering {
     route: Rc<Route>,
     request: Owned,
+    waits: Option<(usize, LocalFuture<Result<(), Response>>)>,
 }
 
 impl App {
     pub(crate) fn new(router: Router<Rc<Resource>>, fallback: Rc<Route>) -> App {
-        App { router, fallback, observer: None }
+        App { router, fallback, observer: None, later: None, futures: FUTURES }
     }
 
     /// Has every response seen by an observer.
@@ -65,52 +77,104 @@ impl App {
         self.observer = Some(Box::new(observer));
         self
     }
-}
 
-/// Tells the observer of a response.
-fn observe(observer: &mut Option<Box<dyn Observe>>, request: &Request<'_>, response: &Response) {
-    if let Some(observer) = observer {
-        let status = if response.malformed { 500 } else { response.status };
-        observer.answered(request, status, response.content.len());
+    /// So many futures of `async` handlers at most, instead of 4,096; further requests get 503.
+    pub fn with_futures(mut self, most: usize) -> App {
+        self.futures = most;
+        self
+    }
+
+    /// Requests that futures work on.
+    pub fn in_flight(&self) -> usize {
+        self.later.as_ref().map_or(0, Later::len)
+    }
+
+    fn observe(&mut self, request: &Request<'_>, response: &Response, now: Nanos) {
+        observe(&mut self.observer, request, response, now);
+    }
+
+    /// Has a future work on a request.
+    fn start(&mut self, mut start: Start, most: u64, reads: bool, now: Nanos) -> Stage {
+        let Some(later) = &mut self.later else { return sorry("there is nobody to wait") };
+        let ticket = later.ticket();
+        let mut body = None;
+        if reads {
+            let (feed, reader) = upload::pipe(later.lane(), start.request.0.place.conn, ticket);
+            start.body = Some(reader);
+            body = Some((feed, most));
+        }
+        let (route, request) = (start.route.clone(), start.request.clone());
+        if later.begin(ticket, start, now).is_some() {
+            return Stage::Started { ticket, body };
+        }
+        let request = request.view();
+        let mut response = Response::problem(503, "too many requests are being worked on")
+            .with("Retry-After", "1");
+        chain::show(&route.chain, route.chain.len(), &request, &mut response);
+        self.observe(&request, &response, now);
+        Stage::Answered { response, drains: false }
+    }
+
+    /// What a future came to, as a response. It is observed.
+    fn settle(&mut self, ticket: Ticket, context: &mut Context<'_>) -> Option<Response> {
+        let (running, done) = self.later.as_mut()?.take(ticket)?;
+        let now = context.now();
+        let files: FilesCell<'_> = RefCell::new(context.files());
+        let request = running.request.0.view(Some(&files));
+        let response = match done {
+            Ok(Outcome::Response(response)) => response,
+            Ok(Outcome::Passed | Outcome::Aside) => {
+                guarded(&request, || plain(&running.route, &request))
+            }
+            Err(panic) => panicked(&request, &panic),
+        };
+        self.observe(&request, &response, now);
+        Some(response)
     }
 }
 
-/// Answers a request whose head is all there is of it, or all that is wanted.
-fn answer_head(route: &Rc<Route>, request: &Request<'_>) -> Response {
-    guarded(request, || match chain::ask(&route.chain, 0, request) {
-        Asked::Passed => finish(route, request),
-        Asked::Answered(at, mut response) => {
-            chain::show(&route.chain, at, request, &mut response);
-            response
-        }
-        Asked::Waits(..) => Response::problem(500, "not yet"),
-    })
+fn sorry(detail: &str) -> Stage {
+    Stage::Answered { response: Response::problem(500, detail), drains: false }
 }
 
-/// Runs the endpoint, and shows its response to the whole chain.
-fn finish(route: &Rc<Route>, request: &Request<'_>) -> Response {
-    let Run::Plain(run) = &route.endpoint.run;
-    let mut response = run(request);
+/// Tells the observer of a response.
+fn observe(
+    observer: &mut Option<Box<dyn Observe>>,
+    request: &Request<'_>,
+    response: &Response,
+    now: Nanos,
+) {
+    if let Some(observer) = observer {
+        let status = if response.malformed { 500 } else { response.status };
+        observer.answered(request, status, response.content.len(), now);
+    }
+}
+
+/// Runs an endpoint that answers at once, and shows its response to the whole chain.
+fn plain(route: &Route, request: &Request<'_>) -> Response {
+    let mut response = match &route.endpoint.run {
+        Run::Plain(run) => run(request),
+        Run::Async(_) | Run::Upload(_) => Response::problem(500, "the endpoint is not a plain one"),
+    };
     chain::show(&route.chain, route.chain.len(), request, &mut response);
     response
 }
 
 /// Runs handlers and middleware; a panic among them is a 500.
 fn guarded(request: &Request<'_>, run: impl FnOnce() -> Response) -> Response {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| panicked(request, &*panic))
+    catch_unwind(AssertUnwindSafe(run))
+        .unwrap_or_else(|panic| panicked(request, &Panicked::from_payload(panic)))
 }
 
 #[cold]
-fn panicked(request: &Request<'_>, panic: &(dyn Any + Send)) -> Response {
-    let said = panic.downcast_ref::<&str>().copied();
-    let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+fn panicked(request: &Request<'_>, panic: &Panicked) -> Response {
     tracing::error!(
         conn = %request.conn(),
         peer = %request.peer(),
         method = request.method().as_str(),
         path = request.path(),
         route = request.route().unwrap_or(""),
-        panic = said.unwrap_or(""),
+        panic = panic.message(),
         "a handler panicked"
     );
     Response { panicked: true, ..Response::problem(500, "the handler failed") }
@@ -121,12 +185,43 @@ fn too_large(most: u64) -> Response {
     Response::problem(413, format!("the body may have {most} bytes here"))
 }
 
+/// What the head of a request comes to.
+enum Early {
+    /// It goes on to its endpoint, perhaps once a link has decided.
+    Goes(Option<(usize, LocalFuture<Result<(), Response>>)>),
+    /// It is answered.
+    Answered(Response),
+}
+
+/// Asks the chain, and what can answer a head. `whole`: there is nothing behind the head, or nothing
+/// that is wanted.
+fn ask(route: &Route, request: &Request<'_>, whole: bool, body_bytes: Option<u64>) -> Early {
+    let asked = catch_unwind(AssertUnwindSafe(|| match chain::ask(&route.chain, 0, request) {
+        Asked::Passed if whole && matches!(route.endpoint.run, Run::Plain(_)) => {
+            Early::Answered(plain(route, request))
+        }
+        Asked::Passed if body_bytes.is_some_and(|bytes| bytes > route.limits.body_bytes) => {
+            let mut response = too_large(route.limits.body_bytes);
+            chain::show(&route.chain, route.chain.len(), request, &mut response);
+            Early::Answered(response)
+        }
+        Asked::Passed => Early::Goes(None),
+        Asked::Answered(at, mut response) => {
+            chain::show(&route.chain, at, request, &mut response);
+            Early::Answered(response)
+        }
+        Asked::Waits(at, decision) => Early::Goes(Some((at, decision))),
+    }));
+    asked.unwrap_or_else(|panic| Early::Answered(panicked(request, &Panicked::from_payload(panic))))
+}
+
 impl Handler for App {
     type Request = Work;
 
     fn begin(&mut self, head: &Head<'_>, context: &mut Context<'_>) -> Work {
+        let now = context.now();
         let place = Place {
-            now: context.now(),
+            now,
             wall: context.wall(),
             since: context.since(),
             peer: context.peer(),
@@ -134,6 +229,7 @@ impl Handler for App {
             conn: context.conn(),
             random: context.random(),
         };
+        let waker = context.waker;
         let (route, params) = match self.router.at(head.path()) {
             Some(found) => (found.value.route(head.method().as_str()).clone(), found.params),
             None => (self.fallback.clone(), Params::NONE),
@@ -149,97 +245,138 @@ impl Handler for App {
             extensions: &extensions,
             files: Some(&files),
         };
-        let drains = match head.body() {
-            BodyKind::None => true,
-            BodyKind::Length(bytes) => bytes <= DRAIN && !head.expects_continue(),
-            _ => false,
+        let (drains, bytes) = match head.body() {
+            BodyKind::None => (true, None),
+            BodyKind::Length(bytes) => (bytes <= DRAIN && !head.expects_continue(), Some(bytes)),
+            _ => (false, None),
         };
-        if head.body() == BodyKind::None || !route.endpoint.takes_body {
-            let response = answer_head(&route, &request);
-            observe(&mut self.observer, &request, &response);
-            return Work(Stage::Answered { response, drains });
-        }
+        let whole = head.body() == BodyKind::None || !route.endpoint.takes_body;
+        let waits = match ask(&route, &request, whole, bytes) {
+            Early::Answered(response) => {
+                observe(&mut self.observer, &request, &response, now);
+                return Work(Stage::Answered { response, drains });
+            }
+            Early::Goes(waits) => waits,
+        };
+        let later = self.later.get_or_insert_with(|| Later::new(self.futures, waker));
+        let lane = later.lane().clone();
+        let owned = Owned::of(head, &params, route.label.clone(), place, extensions, lane);
         let most = route.limits.body_bytes;
-        let asked = match head.body() {
-            BodyKind::Length(bytes) if bytes > most => Some(too_large(most)),
-            _ => None,
-        };
-        let early =
-            guarded_option(&request, || match (asked, chain::ask(&route.chain, 0, &request)) {
-                (None, Asked::Passed) => None,
-                (Some(mut response), Asked::Passed) => {
-                    chain::show(&route.chain, route.chain.len(), &request, &mut response);
-                    Some(response)
-                }
-                (_, Asked::Answered(at, mut response)) => {
-                    chain::show(&route.chain, at, &request, &mut response);
-                    Some(response)
-                }
-                (_, Asked::Waits(..)) => Some(Response::problem(500, "not yet")),
-            });
-        if let Some(response) = early {
-            observe(&mut self.observer, &request, &response);
-            return Work(Stage::Answered { response, drains });
+        let reads = matches!(route.endpoint.run, Run::Upload(_));
+        if !whole && !reads {
+            return Work(Stage::Gathering(Box::new(Gathering { route, request: owned, waits })));
         }
-        let label = route.label.clone();
-        let request = Owned::of(head, &params, label, place, extensions);
-        Work(Stage::Gathering(Box::new(Gathering { route, request })))
+        let next = if waits.is_some() { 0 } else { route.chain.len() };
+        let request = OwnedRequest(Rc::new(owned));
+        let start = Start { route, request, waits, next, body: None };
+        Work(self.start(start, most, reads, now))
     }
 
     fn wants_body(&mut self, work: &Work) -> bool {
         match &work.0 {
             Stage::Answered { drains, .. } => *drains,
             Stage::Gathering(_) => true,
+            Stage::Started { body, .. } => body.is_some(),
         }
     }
 
     fn body(&mut self, work: &mut Work, data: &[u8]) -> Intake {
-        let Stage::Gathering(gathering) = &mut work.0 else { return Intake::More };
-        let most = gathering.route.limits.body_bytes;
-        let body = &mut gathering.request.body;
-        if (body.len() + data.len()) as u64 <= most {
-            body.extend_from_slice(data);
-            return Intake::More;
-        }
-        body.clear();
-        let request = gathering.request.view(None);
-        let mut response = too_large(most);
-        let chain = &gathering.route.chain;
+        let (route, request) = match &mut work.0 {
+            Stage::Answered { .. } => return Intake::More,
+            Stage::Started { body: None, .. } => return Intake::More,
+            Stage::Started { ticket, body: Some((feed, most)) } => {
+                let intake = feed.put(data);
+                let done = self.later.as_ref().is_none_or(|later| later.is_done(*ticket));
+                return if done || feed.total() > *most { Intake::Answer } else { intake };
+            }
+            Stage::Gathering(gathering) => {
+                let body = &mut gathering.request.body;
+                if (body.len() + data.len()) as u64 <= gathering.route.limits.body_bytes {
+                    body.extend_from_slice(data);
+                    return Intake::More;
+                }
+                (&gathering.route, &mut gathering.request)
+            }
+        };
+        request.body = Vec::new();
+        let request = request.view(None);
         let response = guarded(&request, || {
-            chain::show(chain, chain.len(), &request, &mut response);
+            let mut response = too_large(route.limits.body_bytes);
+            chain::show(&route.chain, route.chain.len(), &request, &mut response);
             response
         });
-        observe(&mut self.observer, &request, &response);
+        observe(&mut self.observer, &request, &response, request.now());
         work.0 = Stage::Answered { response, drains: false };
         Intake::Answer
     }
 
     fn reply(&mut self, work: Work, mut reply: Reply<'_>) -> Replied {
-        let response = match work.0 {
-            Stage::Answered { response, .. } => response,
-            Stage::Gathering(gathering) => {
+        let now = reply.context().now();
+        let stage = match work.0 {
+            Stage::Gathering(gathering)
+                if gathering.waits.is_none()
+                    && matches!(gathering.route.endpoint.run, Run::Plain(_)) =>
+            {
                 let files: FilesCell<'_> = RefCell::new(reply.context().files());
                 let request = gathering.request.view(Some(&files));
-                let response = guarded(&request, || finish(&gathering.route, &request));
-                observe(&mut self.observer, &request, &response);
-                response
+                let response = guarded(&request, || plain(&gathering.route, &request));
+                self.observe(&request, &response, now);
+                Stage::Answered { response, drains: true }
             }
+            Stage::Gathering(gathering) => {
+                let Gathering { route, request, waits } = *gathering;
+                let next = if waits.is_some() { 0 } else { route.chain.len() };
+                let request = OwnedRequest(Rc::new(request));
+                let start = Start { route, request, waits, next, body: None };
+                self.start(start, 0, false, now)
+            }
+            other => other,
         };
-        send(response, reply)
+        match stage {
+            Stage::Answered { response, .. } => send(response, reply),
+            Stage::Gathering(_) => reply.respond(500, &Default::default(), Default::default()),
+            Stage::Started { ticket, body } => {
+                match body {
+                    Some((feed, most)) if feed.total() > most => {
+                        if let Some(later) = &mut self.later {
+                            later.cancel(ticket);
+                        }
+                        drop(feed);
+                        return send(too_large(most), reply);
+                    }
+                    Some((feed, _)) => feed.finish(),
+                    None => {}
+                }
+                self.resume(ticket, reply)
+            }
+        }
     }
 
-    fn turn(&mut self, _wakes: &mut crate::Wakes<'_, '_>) {
+    fn resume(&mut self, ticket: Ticket, mut reply: Reply<'_>) -> Replied {
+        let known = self.later.as_ref().is_some_and(|later| !later.is_done(ticket));
+        if known {
+            return reply.later(ticket);
+        }
+        match self.settle(ticket, reply.context()) {
+            Some(response) => send(response, reply),
+            None => send(Response::problem(500, "the handler was lost"), reply),
+        }
+    }
+
+    fn cancel(&mut self, _conn: ConnId, ticket: Ticket) {
+        if let Some(later) = &mut self.later {
+            later.cancel(ticket);
+        }
+    }
+
+    fn turn(&mut self, wakes: &mut Wakes<'_, '_>) {
+        if let Some(later) = &mut self.later {
+            later.turn(wakes);
+        }
         if let Some(observer) = &mut self.observer {
             observer.flush();
         }
     }
-}
-
-fn guarded_option(
-    request: &Request<'_>,
-    run: impl FnOnce() -> Option<Response>,
-) -> Option<Response> {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Some(panicked(request, &*panic)))
 }
 
 /// Sends a response.

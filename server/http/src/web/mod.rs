@@ -4,27 +4,36 @@
 //! |---|---|
 //! | [`Routes`], [`App`] | which function answers what |
 //! | [`Request`], [`OwnedRequest`] | what handlers get |
+//! | [`Endpoint`] | plain, `async` and body-reading functions |
+//! | [`Lane`] | timers, futures and streamed responses for `async` handlers |
 //! | [`Response`], [`IntoResponse`], [`Json`] | what they return |
 //! | [`Middleware`] | what stands before them |
 //! | [`Router`] | paths to values, usable alone |
 
 mod app;
 mod chain;
+mod channel;
 mod endpoint;
 mod extensions;
 mod head;
+mod lane;
+mod later;
 mod params;
 mod request;
 mod response;
 mod router;
 mod routes;
+mod upload;
 
 pub use app::{App, Observe, Work};
 pub use chain::{Before, LocalFuture, Middleware, RouteLimits};
+pub use channel::{ClientGone, Writer};
 pub use endpoint::Endpoint;
 pub use extensions::Extensions;
+pub use lane::Lane;
 pub use params::Params;
 pub use request::{OwnedRequest, Request};
 pub use response::{IntoResponse, Json, Response};
 pub use router::{Match, RouteError, Router};
 pub use routes::Routes;
+pub use upload::{BodyCut, BodyReader};

@@ -9,6 +9,7 @@ use corelane_parser::http1::{Field, Head, Method, Version};
 
 use super::extensions::Extensions;
 use super::head::{HeadView, OwnedHead};
+use super::lane::Lane;
 use super::params::Params;
 
 /// Where and when a request came in.
@@ -180,6 +181,7 @@ pub(crate) struct Owned {
     pub(crate) route: Option<Rc<str>>,
     pub(crate) place: Place,
     pub(crate) extensions: Extensions,
+    pub(crate) lane: Lane,
 }
 
 impl Owned {
@@ -189,6 +191,7 @@ impl Owned {
         route: Option<Rc<str>>,
         place: Place,
         extensions: Extensions,
+        lane: Lane,
     ) -> Owned {
         Owned {
             head: OwnedHead::of(head),
@@ -197,6 +200,7 @@ impl Owned {
             route,
             place,
             extensions,
+            lane,
         }
     }
 
@@ -206,7 +210,7 @@ impl Owned {
             body: &self.body,
             params: Params::owned(&self.params),
             route: self.route.as_deref(),
-            place: self.place,
+            place: Place { now: self.place.now.max(self.lane.local().now()), ..self.place },
             extensions: &self.extensions,
             files,
         }
@@ -222,6 +226,11 @@ impl OwnedRequest {
     /// The body.
     pub fn body(&self) -> &[u8] {
         &self.0.body
+    }
+
+    /// The lane that serves it: its clock, its timers, and futures beside this one.
+    pub fn lane(&self) -> &Lane {
+        &self.0.lane
     }
 
     /// What middleware and handlers have left on the request.
