@@ -323,6 +323,8 @@ impl<H: Handler> Http<H> {
         io: &mut Io<'_, HttpMail>,
     ) -> Flow {
         conn.closing = true;
+        // Whoever reads its body learns now that no more will come.
+        conn.request = None;
         tracing::debug!(peer = %io.peer(), rule = answer.rule, status = answer.status, "refused");
         self.counters.refused(answer.rule);
         self.counters.response(answer.status);
@@ -335,7 +337,6 @@ impl<H: Handler> Http<H> {
         refuse::write(answer, head_only, self.date.date(), &mut io.parts(Some(&mut out)).out);
         slots.queue.push_back(Slot { state: State::Ready, out, manner: Manner::LAST, since: None });
         conn.unaware = true;
-        conn.request = None;
         io.no_deadline();
         Flow::Pause
     }

@@ -84,7 +84,7 @@ impl App {
         self
     }
 
-    /// Requests that futures work on.
+    /// Futures that run: of requests, and those that handlers spawned.
     pub fn in_flight(&self) -> usize {
         self.later.as_ref().map_or(0, Later::len)
     }

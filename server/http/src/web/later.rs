@@ -109,9 +109,9 @@ impl Later {
         }
     }
 
-    /// Requests whose futures run.
+    /// Futures that run.
     pub(crate) fn len(&self) -> usize {
-        self.by_task.len()
+        self.tasks.len()
     }
 
     /// Lets the futures go on.

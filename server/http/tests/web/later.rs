@@ -1,0 +1,193 @@
+//! Handlers that answer later.
+
+use std::future::pending;
+
+use corelane_eventloop::{End, Nanos};
+use corelane_http::web::{
+    Before, Endpoint, Middleware, OwnedRequest, Request, Response, RouteLimits, Routes,
+};
+
+use crate::rig::{Rig, bodies, gets};
+
+async fn nap(request: OwnedRequest) -> String {
+    let millis = request.view().params().get("ms").unwrap().parse().unwrap();
+    request.lane().local().sleep(Nanos::from_millis(millis)).await;
+    format!("{millis}:{}", request.body().len())
+}
+
+async fn panics(request: OwnedRequest) -> Response {
+    request.lane().local().sleep(Nanos::from_millis(1)).await;
+    panic!("on purpose")
+}
+
+struct Within(Nanos);
+
+impl Middleware for Within {
+    fn name(&self) -> &'static str {
+        "within"
+    }
+    fn configure(&self, limits: &mut RouteLimits) {
+        limits.time = self.0;
+    }
+    fn after(&self, _: &Request<'_>, response: &mut Response) {
+        response.set("Seen", "yes");
+    }
+}
+
+fn routes() -> Routes {
+    Routes::new()
+        .on("GET", "/nap/{ms}", Endpoint::asynchronous(nap))
+        .on("POST", "/nap/{ms}", Endpoint::asynchronous(nap))
+        .on("GET", "/panics", Endpoint::asynchronous(panics))
+        .on("GET", "/never", Endpoint::asynchronous(|_| pending::<Response>()))
+        .on("GET", "/ready", Endpoint::asynchronous(async |_| "at once"))
+        .get("/plain", |_: &Request<'_>| "plain")
+        .with(Within(Nanos::from_secs(2)))
+}
+
+#[test]
+fn answers_keep_the_order_of_their_requests() {
+    let mut rig = Rig::calm(routes());
+    let begun = rig.world.now();
+    let answers =
+        rig.converse(gets(&["/nap/30", "/plain", "/nap/10", "/ready", "/nap/20", "/plain"]));
+    assert_eq!(bodies(&answers, 200), ["30:0", "plain", "10:0", "at once", "20:0", "plain"]);
+    assert!(
+        rig.world.now().since(begun) < Nanos::from_millis(45),
+        "they wait together, not in turn"
+    );
+    assert_eq!((rig.in_flight(), rig.lane.len()), (0, 0));
+}
+
+#[test]
+fn a_connection_has_so_many_requests_outstanding_and_no_more() {
+    let mut rig = Rig::calm(routes());
+    let client = rig.connect();
+    rig.world.send(client, &gets(&["/nap/50"; 40]));
+    rig.pass(Nanos::from_millis(20));
+    assert_eq!(rig.in_flight(), 16);
+    rig.pass(Nanos::from_millis(200));
+    assert_eq!(bodies(&rig.answers(client), 200), ["50:0"; 40]);
+    assert_eq!(rig.in_flight(), 0);
+}
+
+#[test]
+fn a_body_comes_with_the_request() {
+    let mut rig = Rig::calm(routes());
+    let answers = rig.converse(
+        "POST /nap/5 HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\n\r\nabc\
+         POST /nap/1 HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\nab",
+    );
+    assert_eq!(bodies(&answers, 200), ["5:3", "1:2"]);
+}
+
+#[test]
+fn panics_and_handlers_that_never_end_are_answered_for() {
+    let mut rig = Rig::calm(routes());
+    let begun = rig.world.now();
+    let answers = rig.converse(gets(&["/panics", "/never", "/plain"]));
+    let seen: Vec<_> = answers.iter().map(|answer| answer.status).collect();
+    assert_eq!(seen, [500, 503, 200]);
+    assert!(answers[1].head.contains("Seen: yes"), "it passes through the middleware");
+    assert_eq!(rig.counter("corelane_http_handler_panics_total"), 1);
+    let took = rig.world.now().since(begun);
+    assert!((Nanos::from_secs(2)..Nanos::from_secs(3)).contains(&took), "{took:?}");
+    assert_eq!(rig.in_flight(), 0);
+}
+
+#[test]
+fn a_client_that_leaves_cancels_its_work() {
+    let mut rig = Rig::calm(routes());
+    let client = rig.connect();
+    rig.world.send(client, &gets(&["/never", "/nap/100", "/plain"]));
+    rig.pass(Nanos::from_millis(10));
+    assert_eq!(rig.in_flight(), 2);
+    rig.world.reset(client);
+    rig.pass(Nanos::from_millis(10));
+    assert_eq!((rig.in_flight(), rig.lane.len()), (0, 0));
+    assert_eq!(rig.lane.pool().stats().lent_bytes, 0);
+}
+
+#[test]
+fn beyond_the_limit_of_futures_requests_are_told_so() {
+    let app = routes().build().unwrap().with_futures(2);
+    let mut rig = Rig::new(app, 1, corelane_eventloop::Faults::NONE);
+    let answers = rig.converse(gets(&["/nap/5", "/nap/5", "/nap/5"]));
+    let seen: Vec<_> = answers.iter().map(|answer| answer.status).collect();
+    assert_eq!(seen, [200, 200, 503]);
+    assert!(answers[2].head.contains("Retry-After: 1\r\n"));
+}
+
+#[test]
+fn a_stop_lets_what_was_promised_finish() {
+    let mut rig = Rig::calm(routes());
+    let client = rig.connect();
+    rig.world.send(client, &gets(&["/nap/300"]));
+    rig.pass(Nanos::from_millis(10));
+    let begun = rig.world.now();
+    rig.lane.handle().stop(Nanos::from_secs(5));
+    rig.until_end(client);
+    assert_eq!(rig.world.end(client), Some(End::Closed));
+    let answers = rig.answers(client);
+    assert_eq!(bodies(&answers, 200), ["300:0"]);
+    assert!(answers[0].head.contains("Connection: close\r\n"), "{answers:?}");
+    assert!(rig.world.now().since(begun) < Nanos::from_secs(3), "nobody waits for an idle client");
+}
+
+#[test]
+fn a_refusal_waits_for_the_answers_before_it() {
+    let mut rig = Rig::calm(routes());
+    let client = rig.connect();
+    rig.world.send(client, &gets(&["/nap/20"]));
+    rig.world.send(client, b"GET / HTTP/1.1\r\nHost: test\r\nContent-Length: x\r\n\r\n");
+    rig.until_end(client);
+    let seen: Vec<_> = rig.answers(client).iter().map(|answer| answer.status).collect();
+    assert_eq!(seen, [200, 400]);
+}
+
+/// Lets pass, after a while, whoever knows the word.
+struct Door;
+
+impl Middleware for Door {
+    fn name(&self) -> &'static str {
+        "door"
+    }
+    fn before(&self, request: &Request<'_>) -> Before {
+        let knows = request.header("Word") == Some(b"mellon");
+        Before::Wait(Box::pin(async move {
+            match knows {
+                true => Ok(()),
+                false => Err(Response::new(401)),
+            }
+        }))
+    }
+}
+
+#[test]
+fn middleware_may_decide_later() {
+    let make = || {
+        Routes::new()
+            .get("/", |request: &Request<'_>| format!("in, files: {}", request.files().is_some()))
+            .post("/", |request: &Request<'_>| request.body().len().to_string())
+            .on(
+                "PUT",
+                "/",
+                Endpoint::asynchronous(async |request: OwnedRequest| {
+                    request.body().len().to_string()
+                }),
+            )
+            .with(Door)
+    };
+    let word = "Host: test\r\nWord: mellon\r\n";
+    for (request, status, body) in [
+        (format!("GET / HTTP/1.1\r\n{word}\r\n"), 200, "in, files: true"),
+        ("GET / HTTP/1.1\r\nHost: test\r\n\r\n".to_owned(), 401, ""),
+        (format!("POST / HTTP/1.1\r\n{word}Content-Length: 2\r\n\r\nab"), 200, "2"),
+        (format!("PUT / HTTP/1.1\r\n{word}Content-Length: 2\r\n\r\nab"), 200, "2"),
+    ] {
+        let mut rig = Rig::calm(make());
+        let answers = rig.converse(&request);
+        assert_eq!((answers[0].status, &answers[0].body[..]), (status, body), "{request}");
+        assert_eq!(rig.in_flight(), 0);
+    }
+}
