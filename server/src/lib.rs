@@ -5,6 +5,8 @@
 pub mod apps;
 #[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "cli")]
+pub mod config;
 #[cfg(feature = "logs")]
 pub mod logs;
 pub mod supervisor;

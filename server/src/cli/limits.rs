@@ -3,6 +3,7 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::Failure;
+pub(super) use crate::config::size::bytes;
 
 /// Descriptors for everything that is neither a connection nor a loop's: the admin pages, StatsD, logs.
 const RESERVE: usize = 64;
@@ -58,32 +59,9 @@ pub(super) fn buffer_memory(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Reads a number of bytes: `4096`, `64K`, `512M`, `2G` (powers of 1024).
-pub(super) fn bytes(text: &str) -> Result<usize, String> {
-    let (number, shift) = match text.as_bytes().last() {
-        Some(b'K' | b'k') => (&text[..text.len() - 1], 10),
-        Some(b'M' | b'm') => (&text[..text.len() - 1], 20),
-        Some(b'G' | b'g') => (&text[..text.len() - 1], 30),
-        _ => (text, 0),
-    };
-    let number: usize =
-        number.parse().map_err(|_| "expected a size such as 4096, 64K, 512M or 2G".to_owned())?;
-    number.checked_mul(1 << shift).ok_or_else(|| format!("`{text}` is out of range"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes() {
-        assert_eq!(bytes("4096"), Ok(4096));
-        assert_eq!(bytes("64K"), Ok(65_536));
-        assert_eq!(bytes("2g"), Ok(2 << 30));
-        for text in ["", "K", "-1", "1T", "99999999999999999999", "9999999999999G"] {
-            assert!(bytes(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn more_connections_than_descriptors_are_refused_with_the_numbers() {

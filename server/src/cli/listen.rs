@@ -156,14 +156,7 @@ impl ListenArgs {
 
 /// Reads an address that may leave its port to the default.
 pub(super) fn address(text: &str, port: u16) -> Result<Address, Failure> {
-    let usage = |error: corelane_acceptor::AddressError| Failure::Usage(error.to_string());
-    if let Ok(ip) = text.trim_matches(['[', ']']).parse::<std::net::IpAddr>() {
-        return Ok(Address::Tcp((ip, port).into()));
-    }
-    if text.starts_with("unix:") || text.rsplit_once(':').is_some() {
-        return text.parse().map_err(usage);
-    }
-    format!("{text}:{port}").parse().map_err(usage)
+    crate::config::address::parse(text, port).map_err(|error| Failure::Usage(error.to_string()))
 }
 
 /// Reads a file that an option names.

@@ -2,7 +2,6 @@
 //!
 //! Exit codes: 0 for an orderly end, 1 for a failure at run time, 2 for wrong usage.
 
-mod duration;
 mod fixed;
 mod http;
 mod limits;
@@ -17,6 +16,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use crate::config::duration;
 use crate::logs::Logs;
 
 /// How long the end of the program waits for its last words to be read.

@@ -1,9 +1,9 @@
-//! Spans of time on the command line.
+//! Spans of time as text.
 
 use std::time::Duration;
 
 /// Reads `500ms`, `10s`, `2m`, `1h`, `1.5s`, or a plain number of seconds.
-pub(super) fn parse(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let number: f64 =
@@ -20,13 +20,27 @@ pub(super) fn parse(text: &str) -> Result<Duration, String> {
 }
 
 /// Reads the length of a time-out. Zero is refused, since many would read it as "off".
-pub(super) fn timeout(text: &str) -> Result<Duration, String> {
+pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
     match parse(text)? {
         Duration::ZERO => {
             Err("a time-out of zero would let nothing happen; use 1ms or more".into())
         }
         span => Ok(span),
     }
+}
+
+/// The shortest text that [`parse`] reads as this span, in whole microseconds.
+pub(crate) fn text(span: Duration) -> String {
+    let micros = span.as_micros();
+    let (number, unit) = match micros {
+        0 => (0, "s"),
+        _ if micros.is_multiple_of(3_600_000_000) => (micros / 3_600_000_000, "h"),
+        _ if micros.is_multiple_of(60_000_000) => (micros / 60_000_000, "m"),
+        _ if micros.is_multiple_of(1_000_000) => (micros / 1_000_000, "s"),
+        _ if micros.is_multiple_of(1_000) => (micros / 1_000, "ms"),
+        _ => (micros, "us"),
+    };
+    format!("{number}{unit}")
 }
 
 #[cfg(test)]
@@ -39,6 +53,14 @@ mod tests {
             [("10s", 10_000), ("500ms", 500), ("2m", 120_000), ("1.5s", 1_500), ("7", 7_000)]
         {
             assert_eq!(parse(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+    }
+
+    #[test]
+    fn texts_are_read_as_what_they_were() {
+        for expected in ["0s", "7us", "1500us", "500ms", "1500ms", "59s", "1m", "90m", "2h", "48h"]
+        {
+            assert_eq!(text(parse(expected).unwrap()), expected);
         }
     }
 

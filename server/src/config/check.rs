@@ -1,0 +1,183 @@
+//! The second look: whether values that are right by themselves make sense together, and on this
+//! machine. It reads the file system, and asks the resolver about host names in addresses.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use corelane_acceptor::Address;
+use corelane_metrics::expose::statsd::{INTERVAL_MAX, INTERVAL_MIN, StatsdEncoder};
+
+use super::address;
+use super::check_site::{self, middleware};
+use super::finding::{index_path, key_path};
+use super::keys::{Config, LogPath};
+
+/// What was found: each with its path and a message.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) errors: Vec<(String, String)>,
+    pub(super) warnings: Vec<(String, String)>,
+}
+
+impl Found {
+    pub(super) fn error(&mut self, path: impl Into<String>, message: impl Into<String>) {
+        self.errors.push((path.into(), message.into()));
+    }
+
+    pub(super) fn warning(&mut self, path: impl Into<String>, message: impl Into<String>) {
+        self.warnings.push((path.into(), message.into()));
+    }
+
+    /// A folder that must exist.
+    pub(super) fn folder(&mut self, path: &str, folder: &Path) {
+        match std::fs::metadata(folder) {
+            Ok(found) if found.is_dir() => {}
+            Ok(_) => self.error(path, format!("{} is a file, not a folder", folder.display())),
+            Err(error) => self.error(path, format!("{}: {error}", folder.display())),
+        }
+    }
+
+    /// A file that must exist.
+    pub(super) fn file(&mut self, path: &str, file: &Path) {
+        match std::fs::File::open(file).and_then(|file| file.metadata()) {
+            Ok(found) if found.is_file() => {}
+            Ok(_) => self.error(path, format!("{} is no file", file.display())),
+            Err(error) => self.error(path, format!("{}: {error}", file.display())),
+        }
+    }
+}
+
+/// Checks a whole configuration; `is_chosen` tells whether a key was given, and not as its
+/// default.
+pub(super) fn check(config: &Config, is_chosen: &dyn Fn(&str) -> bool) -> Found {
+    let mut found = Found::default();
+    listeners(config, is_chosen, &mut found);
+    limits(config, &mut found);
+    logs(config, &mut found);
+    metrics(config, &mut found);
+    if let Some(dir) = &config.static_dir {
+        found.folder("static_dir", dir.get());
+    }
+    middleware(&config.middleware, "middleware", &mut found);
+    check_site::sites(config, &mut found);
+    if config.static_dir.is_none() && config.routes.is_empty() && config.hosts.is_empty() {
+        let message = "nothing to serve: set `static_dir`, `routes` or `hosts`";
+        found.warning("", message);
+    }
+    found
+}
+
+fn listeners(config: &Config, is_chosen: &dyn Fn(&str) -> bool, found: &mut Found) {
+    let port = config.port.get() as u16;
+    let own = |text: &str| address::names_port(text);
+    if !config.listeners.is_empty() {
+        let instead = "write it into `listeners`, or leave those out";
+        if is_chosen("host") {
+            found.error("host", format!("has no effect beside `listeners`: {instead}"));
+        }
+        if is_chosen("port") && config.listeners.iter().all(|listener| own(listener.get())) {
+            found.error("port", format!("has no effect: all `listeners` have a port; {instead}"));
+        }
+    }
+    let mut seen: BTreeMap<String, String> = BTreeMap::new();
+    let texts = config.listeners.iter().enumerate();
+    let mut places: Vec<(String, &str, u16)> = texts
+        .map(|(index, listener)| (index_path("listeners", index), listener.get(), port))
+        .collect();
+    if places.is_empty() {
+        places.push(("host".to_owned(), &config.host, port));
+    }
+    if let Some(admin) = &config.admin {
+        places.push(("admin".to_owned(), admin.get(), 9080));
+    }
+    for (path, text, port) in places {
+        if path == "host" && address::names_port(text) {
+            let message = "expected a host name or IP address without a port; that is `port`";
+            found.error(path, message);
+            continue;
+        }
+        let address = match address::parse(text, port) {
+            Ok(address) => address,
+            Err(error) => {
+                found.error(path, error.to_string());
+                continue;
+            }
+        };
+        if path == "admin" && address.tcp().is_some_and(|tcp| !tcp.ip().is_loopback()) {
+            let message = "only loopback addresses and Unix sockets, since the pages are open to \
+                           whoever reaches them; use 127.0.0.1:9080";
+            found.error(path.clone(), message);
+        }
+        // Port 0 is another one every time.
+        if !matches!(address, Address::Tcp(tcp) if tcp.port() == 0)
+            && let Some(first) = seen.insert(address.to_string(), path.clone())
+        {
+            found.error(path, format!("{address} is listened on already, by `{first}`"));
+        }
+    }
+}
+
+fn limits(config: &Config, found: &mut Found) {
+    let limits = &config.limits;
+    if let Some(most) = limits.max_connections
+        && limits.preallocate.get() > most.get()
+    {
+        let message = format!("more than `limits.max_connections`, {}", most.get());
+        found.error("limits.preallocate", message);
+    }
+    if let Some(memory) = limits.max_buffer_memory
+        && limits.max_head.get() > memory.get() / 4
+    {
+        let message =
+            "more than a quarter of `limits.max_buffer_memory`: few clients could be served";
+        found.error("limits.max_head", message);
+    }
+}
+
+fn logs(config: &Config, found: &mut Found) {
+    let access = &config.logs.access;
+    if let Some(LogPath::File(file)) = &access.path {
+        if file.is_dir() {
+            found.error("logs.access.path", format!("{} is a folder", file.display()));
+        } else if let Some(folder) = file.parent() {
+            found.folder("logs.access.path", folder);
+        }
+    }
+    let known = ["common", "combined", "json"];
+    if !known.contains(&access.format.as_str()) && !access.format.contains('$') {
+        let message = "expected common, combined, json, or a text with `$variables`";
+        found.error("logs.access.format", message);
+    }
+    if access.format.contains(['\n', '\r']) {
+        found.error("logs.access.format", "a line of the log cannot hold line breaks");
+    }
+}
+
+fn metrics(config: &Config, found: &mut Found) {
+    let metrics = &config.metrics;
+    let tags: Vec<(String, String)> = metrics
+        .tags
+        .iter()
+        .map(|tag| tag.pair())
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect();
+    if let Err(error) = StatsdEncoder::new(&metrics.name, &[]) {
+        found.error("metrics.name", error.to_string());
+    } else {
+        let one = |tag: &(String, String)| StatsdEncoder::new("", std::slice::from_ref(tag)).err();
+        let mut good = true;
+        for (index, tag) in tags.iter().enumerate() {
+            if let Some(error) = one(tag) {
+                good = false;
+                found.error(index_path("metrics.tags", index), error.to_string());
+            }
+        }
+        if good && let Err(error) = StatsdEncoder::new(&metrics.name, &tags) {
+            found.error("metrics.tags", error.to_string());
+        }
+    }
+    if !(INTERVAL_MIN..=INTERVAL_MAX).contains(&metrics.interval.get()) {
+        let message = format!("expected a time from {INTERVAL_MIN:?} to {INTERVAL_MAX:?}");
+        found.error(key_path("metrics", "interval"), message);
+    }
+}
