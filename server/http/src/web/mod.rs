@@ -9,6 +9,7 @@
 //! | [`Response`], [`IntoResponse`], [`Json`] | what they return |
 //! | [`Middleware`] | what stands before them |
 //! | [`Router`] | paths to values, usable alone |
+//! | [`testing`] | requests through all of it, without a socket |
 
 mod app;
 mod chain;
@@ -23,6 +24,7 @@ mod request;
 mod response;
 mod router;
 mod routes;
+pub mod testing;
 mod upload;
 
 pub use app::{App, Observe, Work};
