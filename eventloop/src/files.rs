@@ -86,6 +86,16 @@ pub enum FileKind {
 /// Calls may block for as long as the file system takes to look up a name; data is read by the
 /// kernel when it is sent.
 pub trait Files {
+    /// Gives access to what is beneath a directory, and says by which number. The same path again
+    /// keeps its number and is opened anew, so that a directory that was replaced is seen.
+    ///
+    /// # Errors
+    /// If the directory cannot be opened, there are 65,536 already, or the driver gives no access.
+    fn open_root(&mut self, directory: &Path) -> io::Result<RootId> {
+        let _ = directory;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Opens a regular file for reading.
     fn open(&mut self, root: RootId, path: &Path) -> io::Result<(File, Meta)>;
 

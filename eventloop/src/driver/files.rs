@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat2};
 
@@ -19,6 +19,8 @@ use crate::time::Nanos;
 #[derive(Debug, Default)]
 pub struct OsFiles {
     roots: Vec<OwnedFd>,
+    /// Those that were opened by path.
+    paths: Vec<(PathBuf, RootId)>,
 }
 
 impl OsFiles {
@@ -34,8 +36,7 @@ impl OsFiles {
     pub fn add_root(&mut self, directory: &Path) -> io::Result<RootId> {
         let id = RootId::try_from(self.roots.len())
             .map_err(|_| io::Error::other("too many roots: at most 65,536"))?;
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        self.roots.push(rustix::fs::open(directory, flags, Mode::empty())?);
+        self.roots.push(open_directory(directory)?);
         Ok(id)
     }
 
@@ -53,6 +54,18 @@ impl OsFiles {
 }
 
 impl Files for OsFiles {
+    fn open_root(&mut self, directory: &Path) -> io::Result<RootId> {
+        if let Some(&(_, id)) = self.paths.iter().find(|(path, _)| path == directory) {
+            if let Some(root) = self.roots.get_mut(usize::from(id)) {
+                *root = open_directory(directory)?;
+            }
+            return Ok(id);
+        }
+        let id = self.add_root(directory)?;
+        self.paths.push((directory.to_owned(), id));
+        Ok(id)
+    }
+
     fn open(&mut self, root: RootId, path: &Path) -> io::Result<(File, Meta)> {
         // NONBLOCK: opening a named pipe must not wait for its other end.
         let flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK;
@@ -95,6 +108,11 @@ impl Files for OsFiles {
             None => Ok(read_memory(file.in_memory().unwrap_or_default(), offset, into)),
         }
     }
+}
+
+fn open_directory(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?)
 }
 
 fn meta(stat: &Stat) -> Meta {

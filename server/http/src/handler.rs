@@ -1,8 +1,9 @@
 //! What answers requests.
 
-use corelane_eventloop::{ConnId, Nanos, Turn};
+use corelane_eventloop::{ConnId, Files, Nanos, Turn};
 use corelane_parser::http1::{Head, HttpDate};
 
+use crate::config::HttpConfig;
 use crate::context::Context;
 use crate::reply::{Replied, Reply};
 
@@ -112,6 +113,7 @@ pub enum HttpMail {
 pub struct Wakes<'a, 't> {
     pub(crate) turn: &'a mut Turn<'t, HttpMail>,
     pub(crate) backlog: &'a mut Vec<(ConnId, HttpMail)>,
+    pub(crate) config: &'a mut HttpConfig,
 }
 
 impl Wakes<'_, '_> {
@@ -139,6 +141,16 @@ impl Wakes<'_, '_> {
     /// The stream that this connection sends, or the body that it receives, can go on.
     pub fn pull(&mut self, conn: ConnId) {
         self.backlog.push((conn, HttpMail::Pull));
+    }
+
+    /// The files the driver gives access to.
+    pub fn files(&mut self) -> &mut dyn Files {
+        self.turn.files()
+    }
+
+    /// Other limits and timeouts from now on: for requests that begin, and waits that begin.
+    pub fn configure(&mut self, config: HttpConfig) {
+        *self.config = config;
     }
 
     /// Asks for a turn at that time at the latest.

@@ -517,7 +517,8 @@ impl<H: Handler> Protocol for Http<H> {
     }
 
     fn turn(&mut self, turn: &mut Turn<'_, HttpMail>) {
-        self.handler.turn(&mut Wakes { turn, backlog: &mut self.backlog });
+        let Http { handler, backlog, config, .. } = self;
+        handler.turn(&mut Wakes { turn, backlog, config });
         if !self.backlog.is_empty() {
             self.tell(turn);
         }

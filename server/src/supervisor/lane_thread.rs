@@ -162,6 +162,10 @@ impl<P: Protocol> LaneThread<P> {
         config.seed ^= self.plan.seed[0];
         let mut lane =
             Lane::new((self.make)(id, shard), config, post).with_pool(pool).with_admit(admit);
+        #[cfg(target_os = "linux")]
+        {
+            lane = lane.with_files(Box::new(eventloop::OsFiles::new()));
+        }
         lane.reserve(self.plan.preallocate);
         lane
     }

@@ -11,12 +11,12 @@ use super::chain::{self, Asked, LocalFuture};
 use super::endpoint::Run;
 use super::extensions::Extensions;
 use super::head::HeadView;
+use super::hosts::Table;
 use super::later::{Later, Outcome, Start};
 use super::params::Params;
 use super::request::{FilesCell, Owned, OwnedRequest, Place, Request};
 use super::response::Response;
-use super::router::Router;
-use super::routes::{Resource, Route};
+use super::routes::Route;
 use super::upload::{self, Feed};
 use crate::context::Context;
 use crate::handler::{Handler, Intake, Ticket, Wakes};
@@ -31,8 +31,7 @@ const FUTURES: usize = 4096;
 /// An application: routes, middleware and handlers of one lane. Built by
 /// [`Routes::build`](super::Routes::build), and run by [`Http`](crate::Http).
 pub struct App {
-    router: Router<Rc<Resource>>,
-    fallback: Rc<Route>,
+    table: Table,
     observer: Option<Box<dyn Observe>>,
     /// Made for the first request that is not answered by its head alone.
     later: Option<Later>,
@@ -68,8 +67,8 @@ struct Gathering {
 }
 
 impl App {
-    pub(crate) fn new(router: Router<Rc<Resource>>, fallback: Rc<Route>) -> App {
-        App { router, fallback, observer: None, later: None, futures: FUTURES }
+    pub(crate) fn new(table: Table) -> App {
+        App { table, observer: None, later: None, futures: FUTURES }
     }
 
     /// Has every response seen by an observer.
@@ -82,6 +81,15 @@ impl App {
     pub fn with_futures(mut self, most: usize) -> App {
         self.futures = most;
         self
+    }
+
+    /// Takes over the sites and the observer of another application: requests that begin from now on
+    /// are theirs. Those under way end as they began.
+    pub fn replace(&mut self, other: App) {
+        let App { table, observer, futures, later: _ } = other;
+        self.table = table;
+        self.observer = observer;
+        self.futures = futures;
     }
 
     /// Futures that run: of requests, and those that handlers spawned.
@@ -230,9 +238,10 @@ impl Handler for App {
             random: context.random(),
         };
         let waker = context.waker;
-        let (route, params) = match self.router.at(head.path()) {
+        let site = self.table.site(head);
+        let (route, params) = match site.router.at(head.path()) {
             Some(found) => (found.value.route(head.method().as_str()).clone(), found.params),
-            None => (self.fallback.clone(), Params::NONE),
+            None => (site.fallback.clone(), Params::NONE),
         };
         let extensions = Extensions::default();
         let files: FilesCell<'_> = RefCell::new(context.files());

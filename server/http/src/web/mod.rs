@@ -3,6 +3,7 @@
 //! | module item | what |
 //! |---|---|
 //! | [`Routes`], [`App`] | which function answers what |
+//! | [`Hosts`] | … for which host |
 //! | [`Request`], [`OwnedRequest`] | what handlers get |
 //! | [`Endpoint`] | plain, `async` and body-reading functions |
 //! | [`Lane`] | timers, futures and streamed responses for `async` handlers |
@@ -17,6 +18,7 @@ mod channel;
 mod endpoint;
 mod extensions;
 mod head;
+mod hosts;
 mod lane;
 mod later;
 mod params;
@@ -32,6 +34,7 @@ pub use chain::{Before, LocalFuture, Middleware, RouteLimits};
 pub use channel::{ClientGone, Writer};
 pub use endpoint::Endpoint;
 pub use extensions::Extensions;
+pub use hosts::Hosts;
 pub use lane::Lane;
 pub use params::Params;
 pub use request::{OwnedRequest, Request};

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::app::App;
 use super::chain::{Chain, Middleware, RouteLimits};
 use super::endpoint::Endpoint;
+use super::hosts::{Site, Table};
 use super::request::Request;
 use super::response::{IntoResponse, Response};
 use super::router::{RouteError, Router};
@@ -199,6 +200,10 @@ impl Routes {
     /// # Errors
     /// If a pattern is malformed, or two routes stand for the same method of the same paths.
     pub fn build(self) -> Result<App, RouteError> {
+        Ok(App::new(Table::of(self.site()?)))
+    }
+
+    pub(crate) fn site(self) -> Result<Site, RouteError> {
         let Routes { entries, chain, fallback } = self;
         let route = |endpoint: Endpoint, chain: Vec<Rc<dyn Middleware>>, label| {
             let mut limits = RouteLimits::default();
@@ -246,7 +251,7 @@ impl Routes {
             router.insert(&pattern, Rc::new(resource))?;
         }
         let fallback = fallback.unwrap_or_else(|| Endpoint::of_head(not_found));
-        Ok(App::new(router, route(fallback, chain, None)))
+        Ok(Site { router, fallback: route(fallback, chain, None) })
     }
 }
 

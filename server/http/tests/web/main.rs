@@ -1,5 +1,8 @@
 //! Web applications through the whole stack, on a simulated network in virtual time.
 
+// Helpers outside of test functions are not covered by `allow-unwrap-in-tests`.
+#![allow(clippy::unwrap_used)]
+
 mod chance;
 mod chaos;
 mod handlers;
