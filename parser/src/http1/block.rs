@@ -62,6 +62,12 @@ impl FieldBlock {
         self.lines.extend_from_slice(line.as_bytes());
     }
 
+    /// Adds all fields of another block, which were checked when they came into that.
+    #[inline]
+    pub fn append(&mut self, other: &FieldBlock) {
+        self.lines.extend_from_slice(&other.lines);
+    }
+
     /// Puts a field in the place of all those of its name.
     ///
     /// # Errors
@@ -167,6 +173,9 @@ mod tests {
         assert_eq!(fields.as_bytes(), b"X: \r\nServer: corelane\r\nVARY: *\r\n");
         assert!(fields.remove("x") && !fields.remove("x"));
         assert!(!fields.contains("X") && fields.contains("server"));
+        let other = fields.clone();
+        fields.append(&other);
+        assert_eq!(fields.as_bytes(), [other.as_bytes(), other.as_bytes()].concat());
     }
 
     #[test]

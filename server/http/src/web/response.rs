@@ -175,14 +175,19 @@ impl Response {
                 part == b"*" || part.eq_ignore_ascii_case(name.as_bytes())
             })
         };
-        match self.fields.get("Vary") {
-            None => self.add("Vary", name),
-            Some(value) if named(value) => {}
-            Some(value) => {
-                let value = [value, b", ", name.as_bytes()].concat();
-                self.set("Vary", value);
+        let mut names = Vec::new();
+        for field in self.fields.iter().filter(|field| field.name.eq_ignore_ascii_case("Vary")) {
+            if named(field.value) {
+                return;
             }
+            names.extend_from_slice(field.value);
+            names.extend_from_slice(b", ");
         }
+        if names.is_empty() {
+            return self.add("Vary", name);
+        }
+        names.extend_from_slice(name.as_bytes());
+        self.set("Vary", names);
     }
 }
 
