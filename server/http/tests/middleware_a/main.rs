@@ -1,0 +1,5 @@
+//! Middleware in applications, through the whole stack, in the simulator.
+
+mod cors;
+mod fields;
+mod rig;
