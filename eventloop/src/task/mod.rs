@@ -5,15 +5,22 @@
 //! whatever a task waits for wakes it by its [`Waker`], and the waker gets the lane to take a turn.
 //!
 //! # Theory of operation
-//! Each task has a flag that says whether it is queued. A wake sets it; who found it unset puts the
-//! task's key on the one lock-free queue and then wakes the lane ([`LaneHandle::waker`]), so a task
-//! that is woken many times is queued once. A run clears the flag before it polls, so a wake during
-//! the poll queues the task again. A key on the queue whose task is gone is skipped. New tasks, which
-//! nobody else can know yet, stand in a plain queue until their first poll.
+//! Each task has a flag that says whether it is queued. A wake sets it; who found it unset queues the
+//! task's key, so a task that is woken many times is queued once. A poll clears the flag before it
+//! begins, so a wake during the poll queues the task again. A key whose task is gone is skipped.
 //!
-//! A wake on the lane's own thread takes the same way as one from another: two atomic swaps and a push,
-//! no lock, and no system call, since a lane that runs is not asleep. Tasks woken there are polled in
-//! the order of their wakes, so a simulated run is the same each time.
+//! There are three queues:
+//!
+//! 1. The *inbox* is lock-free and takes wakes from any thread; after the push the lane is woken
+//!    ([`LaneHandle::waker`]), which is a system call only if it sleeps. Each run begins with moving
+//!    what is in it to the second queue.
+//! 2. A plain queue takes the wakes that happen within a run, on the lane's own thread: a task that
+//!    sends something to another one costs a swap and a push. A thread-local says which run is under
+//!    way.
+//! 3. New tasks, which nobody else can know yet, stand in a plain queue until their first poll.
+//!
+//! Tasks woken on the lane's thread are polled in the order of their wakes, so a simulated run is the
+//! same each time.
 //!
 //! [`LaneHandle::waker`]: crate::LaneHandle::waker
 
@@ -24,12 +31,13 @@ mod signal;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use corelane_mempool::{Key, Slab};
 
-use self::signal::{Inbox, Signal};
+use self::signal::{Inbox, Signal, Woken};
 use crate::mail::Full;
 use crate::step::contained;
 use crate::time::Nanos;
@@ -80,7 +88,8 @@ pub struct TaskId(Key);
 /// | operation | cost |
 /// |---|---|
 /// | [`spawn`](Tasks::spawn) | two allocations: the future, and what its wakers share |
-/// | a wake | two atomic swaps and a push on a lock-free queue |
+/// | a wake by a task of the same lane, in a run | an atomic swap and a push |
+/// | any other wake | two atomic swaps and a push on a lock-free queue; a system call if the lane sleeps |
 /// | [`run`](Tasks::run) | constant per task that was woken; nothing per task that waits |
 ///
 /// Dropping it drops every future; a panic of one of those is swallowed.
@@ -88,6 +97,7 @@ pub struct Tasks<T> {
     tasks: Slab<Task<T>>,
     /// Those that were not polled yet, and some that were.
     fresh: VecDeque<Key>,
+    woken: Rc<Woken>,
     inbox: Arc<Inbox>,
     local: Local,
     budget: usize,
@@ -105,10 +115,12 @@ impl<T> Tasks<T> {
     /// Room for `limit` tasks (of at most 2^31). `lane` is woken when one of them is: see
     /// [`LaneHandle::waker`](crate::LaneHandle::waker).
     pub fn new(limit: usize, lane: &Waker) -> Tasks<T> {
+        let inbox = Arc::new(Inbox::new(lane.clone()));
         Tasks {
             tasks: Slab::with_limit(limit.min(TASKS_MAX)),
             fresh: VecDeque::new(),
-            inbox: Arc::new(Inbox::new(lane.clone())),
+            woken: Woken::new(inbox.clone()),
+            inbox,
             local: Local::new(),
             budget: BUDGET,
         }
@@ -171,6 +183,7 @@ impl<T> Tasks<T> {
     /// new; in all as many as the budget allows. Calls `done` for each that has finished or panicked. Ask [`next_wake`](Tasks::next_wake) afterwards.
     pub fn run(&mut self, now: Nanos, mut done: impl FnMut(TaskId, Result<T, Panicked>)) {
         self.local.advance(now);
+        let _run = self.woken.begin_run();
         self.local.resume(self.budget);
         let mut polls = 0;
         while polls < self.budget
@@ -195,7 +208,7 @@ impl<T> Tasks<T> {
     /// task may want to end its sleep, or never ([`Nanos::MAX`]). For
     /// [`Turn::wake_at`](crate::Turn::wake_at); other wakes reach the lane by themselves.
     pub fn next_wake(&self) -> Nanos {
-        let ready = !self.fresh.is_empty() || !self.inbox.is_empty();
+        let ready = !self.fresh.is_empty() || !self.woken.is_empty();
         if ready { self.local.now() } else { self.local.next_wake() }
     }
 
@@ -225,7 +238,7 @@ impl<T> Tasks<T> {
 
     fn next_woken(&mut self) -> Option<Key> {
         loop {
-            let key = self.inbox.pop()?;
+            let key = self.woken.pop()?;
             if let Some(task) = self.tasks.get(key) {
                 task.signal.take();
                 return Some(key);

@@ -196,6 +196,36 @@ fn a_task_that_wakes_itself_cannot_trap_the_lane() {
     assert_eq!((tasks.next_wake(), tasks.len()), (Nanos::ZERO, 1));
 }
 
+/// Whatever ends a run, the next one goes on with what was woken.
+#[test]
+fn an_owner_that_panics_loses_one_result() {
+    let mut tasks = tasks(9);
+    for n in 0..3 {
+        assert!(tasks.spawn(ready(n)).is_ok());
+    }
+    let run_over = contained(|| tasks.run(Nanos::ZERO, |_, _| panic!("told to")));
+    assert!(run_over.is_err());
+    assert_eq!(run(&mut tasks, Nanos::ZERO), ["1", "2"]);
+}
+
+#[test]
+fn tasks_within_a_task_wake_the_outer_ones() {
+    let mut outer = tasks(9);
+    let (sender, receiver) = futures_channel::oneshot::channel();
+    assert!(outer.spawn(async { receiver.await.ok() }).is_ok());
+    let mut inner = tasks(9);
+    assert!(inner.spawn(async { sender.send(7).ok() }).is_ok());
+    let runs_inner = async move {
+        run(&mut inner, Nanos::ZERO);
+        Some(8)
+    };
+    assert!(outer.spawn(runs_inner).is_ok());
+    let mut done = run(&mut outer, Nanos::ZERO);
+    assert_eq!(outer.next_wake(), Nanos::ZERO);
+    done.extend(run(&mut outer, Nanos::ZERO));
+    assert_eq!(done, ["Some(8)", "Some(7)"]);
+}
+
 #[test]
 fn a_dropped_sleep_releases_its_timer() {
     let mut tasks = tasks(2);
