@@ -9,6 +9,7 @@ pub mod files;
 mod handler;
 mod metrics;
 pub mod middleware;
+pub mod negotiate;
 mod outstanding;
 mod pace;
 mod protocol;
