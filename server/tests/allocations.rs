@@ -1,4 +1,5 @@
-//! No heap allocation per request in the steady state, and no buffer held by an idle connection.
+//! No heap allocation per request or line of the access log in the steady state, and no buffer held by
+//! an idle connection.
 //!
 //! The lane runs in the test's own thread, whose allocations are counted; the client has another.
 
@@ -15,6 +16,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use corelane::apps::fixed::Fixed;
+use corelane::logs::{AccessConfig, AccessLog, AccessRecord, AccessTarget};
 use corelane_eventloop::{Driver, Lane, LaneConfig, ListenOptions, Mio, Nanos, Post};
 use corelane_http::{Http, HttpConfig, HttpCounters, HttpMetrics};
 use corelane_metrics::Registry;
@@ -192,6 +194,35 @@ fn sixteen_pipelined_requests_allocate_nothing() {
 #[test]
 fn a_large_shared_body_allocates_nothing() {
     steady_state(vec![b'x'; 20_000], 1);
+}
+
+#[test]
+fn a_line_of_the_access_log_allocates_nothing() {
+    let target = AccessTarget::File("/dev/null".into());
+    for format in ["combined", "json"] {
+        let format = format.parse().unwrap();
+        let log = AccessLog::open(AccessConfig { format, ..AccessConfig::new(target.clone()) });
+        let (log, agent) = (log.unwrap(), [b'x'; 120]);
+        let mut lane = log.lane();
+        let mut record = AccessRecord {
+            peer: Some(([192, 0, 2, 1], 1).into()),
+            method: b"GET",
+            target: b"/a/b?c=\xff",
+            version: "HTTP/1.1",
+            status: 200,
+            user_agent: Some(&agent),
+            ..AccessRecord::default()
+        };
+        let before = TAKEN.get();
+        for second in 0..REQUESTS as u64 {
+            record.time = Nanos::from_secs(second);
+            lane.record(&record);
+            lane.flush();
+        }
+        assert_eq!(TAKEN.get() - before, 0);
+        assert!(log.flush(Duration::from_secs(20)));
+        assert_eq!(log.written() + log.dropped(), REQUESTS as u64);
+    }
 }
 
 #[test]

@@ -3,8 +3,13 @@
 //! Neither ever makes a lane wait. Each has a bounded queue and a thread that writes; what does not
 //! fit is dropped and counted.
 
+mod access;
 pub mod filter;
 mod program;
 mod queue;
 
+pub use self::access::{
+    AccessConfig, AccessFormat, AccessLane, AccessLog, AccessLogError, AccessRecord, AccessTarget,
+    FormatError,
+};
 pub use self::program::{LogConfig, LogCounts, LogError, LogFormat, Logs};
