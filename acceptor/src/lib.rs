@@ -4,6 +4,7 @@
 mod address;
 mod admission;
 mod dispatch;
+mod inherit;
 mod listen;
 mod maglev;
 mod placement;
@@ -17,6 +18,7 @@ pub use admission::{
     AcceptErrorAction, Admission, AdmissionConfig, AdmissionCounts, Open, Overload, Verdict,
 };
 pub use dispatch::{Accepted, DispatchCounts, DispatchError, Dispatcher};
+pub use inherit::{InheritError, Inherited, inherited};
 pub use listen::{ListenConfig, ListenError, ListenErrorKind, Listener, Stream, bind, bind_group};
 pub use placement::{HashBy, Placement, PlacementError, Placer};
 pub use rate::Rate;

@@ -1,5 +1,5 @@
-//! Listeners: bound, listening, ready to accept. This module and `unix.rs` are the only ones that touch
-//! sockets.
+//! Listeners: bound, listening, ready to accept. This module, `inherit.rs` and `unix.rs` are the only ones
+//! that touch sockets.
 
 use std::fmt;
 use std::io;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::Address;
 use crate::unix;
@@ -89,6 +89,43 @@ impl Listener {
                 None => Err(io::Error::new(io::ErrorKind::Unsupported, "Unix socket has no path")),
             },
         }
+    }
+
+    /// Sets what can still be set on a socket that listens already, such as an inherited one: the
+    /// options that connections get from it. Its backlog, its sharing of a port and its permissions
+    /// stay as they are.
+    pub fn configure(&self, config: &ListenConfig) -> io::Result<()> {
+        if let Listener::Tcp(listener) = self {
+            set_tcp_options(&SockRef::from(listener), config)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_listening(&self) -> io::Result<bool> {
+        #[cfg(target_os = "linux")]
+        return SockRef::from(self).is_listener();
+        // Elsewhere accepting will tell.
+        #[cfg(not(target_os = "linux"))]
+        Ok(true)
+    }
+
+    pub(crate) fn set_nonblocking(&self) -> io::Result<()> {
+        match self {
+            Listener::Tcp(listener) => listener.set_nonblocking(true),
+            Listener::Unix(listener) => listener.set_nonblocking(true),
+        }
+    }
+
+    /// The address, also of a Unix socket that has no file.
+    pub(crate) fn shown_address(&self) -> io::Result<Address> {
+        #[cfg(target_os = "linux")]
+        if let Listener::Unix(listener) = self {
+            use std::os::linux::net::SocketAddrExt;
+            if let Some(name) = listener.local_addr()?.as_abstract_name() {
+                return Ok(Address::Unix(format!("@{}", name.escape_ascii()).into()));
+            }
+        }
+        self.local_address()
     }
 
     /// A second handle on the same socket and the same queue of connections.
@@ -344,6 +381,14 @@ fn bind_tcp(address: SocketAddr, config: &ListenConfig, port: Port) -> io::Resul
     if address.is_ipv6() {
         socket.set_only_v6(config.ipv6_only)?;
     }
+    set_tcp_options(&SockRef::from(&socket), config)?;
+    socket.bind(&address.into())?;
+    listen(&socket, config)?;
+    Ok(socket)
+}
+
+/// Sets what connections get from their listener.
+fn set_tcp_options(socket: &SockRef<'_>, config: &ListenConfig) -> io::Result<()> {
     if config.nodelay {
         socket.set_tcp_nodelay(true)?;
     }
@@ -351,9 +396,7 @@ fn bind_tcp(address: SocketAddr, config: &ListenConfig, port: Port) -> io::Resul
     if config.unsent_bytes > 0 {
         socket.set_tcp_notsent_lowat(config.unsent_bytes)?;
     }
-    socket.bind(&address.into())?;
-    listen(&socket, config)?;
-    Ok(socket)
+    Ok(())
 }
 
 fn share_port(socket: &Socket) -> io::Result<()> {

@@ -122,6 +122,8 @@ const RULES: &[Rule] = &[
         folder: "acceptor/src",
         except: &[
             free("acceptor/src/listen.rs"),
+            // The part of listening that is about sockets which others opened.
+            free("acceptor/src/inherit.rs"),
             // The part of listening that is about socket files.
             free("acceptor/src/unix.rs"),
             // The dispatcher is a thread that polls listeners and accepts.

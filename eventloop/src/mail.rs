@@ -156,6 +156,11 @@ impl LaneHandle {
         self.doorbell.ring();
     }
 
+    /// Wakes the lane if it sleeps, so that it turns once though nothing has happened. Returns at once.
+    pub fn wake(&self) {
+        self.doorbell.ring();
+    }
+
     /// Cuts every connection of the lane. Returns at once.
     pub fn cut(&self) {
         self.orders.cut.store(true, Ordering::Release);

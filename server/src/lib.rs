@@ -9,6 +9,8 @@ pub mod cli;
 pub mod config;
 #[cfg(feature = "logs")]
 pub mod logs;
+#[cfg(feature = "cli")]
+mod notify;
 pub mod supervisor;
 #[cfg(feature = "cli")]
 mod torture;

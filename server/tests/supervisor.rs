@@ -5,8 +5,8 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use corelane::supervisor::{AcceptMode, Plan, Server, StartError, Supervisor};
@@ -201,6 +201,46 @@ fn a_lane_that_dies_while_stopping_ends() {
         stop(server);
         assert!(ended(&mut client), "{mode:?}");
     }
+}
+
+#[test]
+fn a_lane_that_does_not_turn_is_told_from_one_that_sleeps() {
+    /// Holds up its lane until it is let go.
+    struct Stuck(Arc<Mutex<()>>);
+
+    impl Protocol for Stuck {
+        type Conn = ();
+        type Mail = ();
+
+        fn open(&mut self, _: &mut Io<'_, ()>) -> Option<()> {
+            Some(())
+        }
+
+        fn step(&mut self, _: &mut (), _: Event<()>, io: &mut Io<'_, ()>) -> Flow {
+            drop(self.0.lock());
+            io.out().put(b"!");
+            Flow::Finish
+        }
+
+        fn close(&mut self, _: (), _: Closed, _: &mut Io<'_, ()>) {}
+    }
+
+    let patience = Duration::from_secs(10);
+    let gate = Arc::new(Mutex::new(()));
+    let shut = gate.lock().unwrap();
+    let plan = Plan { lanes: 2, cores: Vec::new(), ..Plan::new(["127.0.0.1:0".parse().unwrap()]) };
+    let shared = gate.clone();
+    let server = Supervisor::new(plan).start(move |_, _| Stuck(shared.clone())).unwrap();
+    let pulse = server.pulse();
+    assert!(pulse.check(patience).is_empty(), "lanes that sleep are alive");
+    let mut client = connect(&server);
+    client.write_all(b"x").unwrap();
+    wait_until("a lane is held up", || pulse.check(Duration::from_millis(20)).len() == 1);
+    drop(shut);
+    assert!(pulse.check(patience).is_empty());
+    assert!(ended(&mut client));
+    stop(server);
+    assert!(pulse.check(Duration::ZERO).is_empty(), "lanes that ended in order are not missed");
 }
 
 #[test]

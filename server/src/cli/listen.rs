@@ -2,10 +2,13 @@
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::Args;
-use corelane_acceptor::{Address, AdmissionConfig, HashBy, Overload, Placement, Rate};
+use corelane_acceptor::{
+    Address, AdmissionConfig, HashBy, InheritError, Inherited, Overload, Placement, Rate, inherited,
+};
 use corelane_eventloop::{LaneConfig, Nanos};
 use corelane_mempool::Budget;
 
@@ -24,7 +27,7 @@ pub(super) struct ListenArgs {
     port: Option<u16>,
 
     /// Address to listen on, repeatable: an IP address or name, with or without a port, `:PORT` for
-    /// all of IPv4, or `unix:PATH` [default: 0.0.0.0]
+    /// all of IPv4, or `unix:PATH` [default: the sockets that systemd passed, else 0.0.0.0]
     #[arg(long, value_name = "ADDR")]
     bind: Vec<String>,
 
@@ -100,9 +103,8 @@ enum Excess {
 impl ListenArgs {
     /// The plan these options make, for a protocol in which the client speaks first or not.
     pub(super) fn plan(&self, eager: bool) -> Result<Plan, Failure> {
-        let addresses = self.addresses()?;
         let mut plan = Plan::new([]);
-        plan.doors = addresses.into_iter().map(|address| Door { address, eager }).collect();
+        plan.doors = self.doors(eager)?;
         plan.lanes = self.workers.map_or(plan.lanes, usize::from);
         if plan.lanes > 1024 {
             return Err(Failure::Usage(format!(
@@ -145,6 +147,26 @@ impl ListenArgs {
         Ok(plan)
     }
 
+    /// What to listen on. Inherited sockets stand in for the default; for an address that was asked for
+    /// if they are bound to it; and serve beside others.
+    fn doors(&self, eager: bool) -> Result<Vec<Door>, Failure> {
+        let mut inherited = take_inherited()?;
+        let asked = !self.bind.is_empty() || self.position.or(self.port).is_some();
+        let mut doors = Vec::new();
+        if asked || inherited.is_empty() {
+            for address in self.addresses()? {
+                let same = inherited.iter().position(|passed| passed.address == address);
+                doors.push(match same {
+                    Some(same) => Door::from(inherited.remove(same)),
+                    None => Door::new(address, eager),
+                });
+            }
+        }
+        doors.extend(inherited.into_iter().map(Door::from));
+        doors.iter_mut().for_each(|door| door.eager = eager);
+        Ok(doors)
+    }
+
     fn addresses(&self) -> Result<Vec<Address>, Failure> {
         let port = self.position.or(self.port).unwrap_or(8080);
         if self.bind.is_empty() {
@@ -152,6 +174,22 @@ impl ListenArgs {
         }
         self.bind.iter().map(|text| address(text, port)).collect()
     }
+}
+
+/// What a service manager passed to this process, until a command takes it.
+static INHERITED: Mutex<Option<Result<Vec<Inherited>, InheritError>>> = Mutex::new(None);
+
+/// Takes the sockets that a service manager passed out of the environment. To be called before the first
+/// thread.
+pub(super) fn inherit() {
+    *INHERITED.lock().unwrap_or_else(PoisonError::into_inner) = Some(inherited());
+}
+
+fn take_inherited() -> Result<Vec<Inherited>, Failure> {
+    let taken = INHERITED.lock().unwrap_or_else(PoisonError::into_inner).take();
+    taken
+        .unwrap_or(Ok(Vec::new()))
+        .map_err(|error| Failure::Run(anyhow::Error::msg(error.to_string())))
 }
 
 /// Reads an address that may leave its port to the default.

@@ -62,6 +62,8 @@ impl From<anyhow::Error> for Failure {
 
 /// Reads the command line and runs the command.
 pub fn main() -> ExitCode {
+    // First of all, because it changes the environment.
+    listen::inherit();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

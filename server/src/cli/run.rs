@@ -18,6 +18,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
 use super::{Failure, duration, listen};
 use crate::apps::admin::{Admin, Subject};
 use crate::logs::Logs;
+use crate::notify;
 use crate::supervisor::{Plan, Server, Stopper, Supervisor};
 
 /// Options about what a running server reports.
@@ -116,6 +117,9 @@ impl Service {
             _ => None,
         };
         announce(&server, admin.as_ref(), limits);
+        let addresses: Vec<String> = server.addresses().iter().map(Address::to_string).collect();
+        notify::ready(&format!("serving on {}", addresses.join(", ")));
+        notify::watch(server.pulse()).context("the watchdog's thread cannot be started")?;
         let ended = server.join();
         if let Some(reporter) = reporter {
             reporter.stop();
@@ -194,15 +198,23 @@ impl Orders {
             self.stopper.cut();
         } else {
             tracing::info!("stopping; a second signal cuts connections");
+            notify::stopping("finishing what is in flight");
             self.stopper.stop(self.drain);
         }
     }
 
     fn reload(&mut self) {
         let Some(reload) = &mut self.reload else { return };
+        notify::reloading();
         match reload() {
-            Ok(()) => tracing::info!("configuration loaded again"),
-            Err(error) => tracing::error!("the old configuration stays in force: {error:#}"),
+            Ok(()) => {
+                tracing::info!("configuration loaded again");
+                notify::ready("serving; the configuration was loaded again");
+            }
+            Err(error) => {
+                tracing::error!("the old configuration stays in force: {error:#}");
+                notify::ready(&format!("serving; the old configuration stays in force: {error:#}"));
+            }
         }
     }
 }

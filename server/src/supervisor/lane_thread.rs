@@ -19,6 +19,7 @@ use super::RETRY_PAUSE;
 use super::admit::{HandedOver, LaneAdmission};
 use super::lane_metrics::{LaneMetrics, Publisher};
 use super::plan::{AcceptMode, Plan};
+use super::pulse::Beat;
 
 pub(super) type Make<P> = dyn Fn(LaneId, Rc<Shard>) -> P + Send + Sync;
 
@@ -49,7 +50,15 @@ pub(super) struct LaneThread<P: Protocol> {
 impl<P: Protocol> LaneThread<P> {
     /// Turns the lane until it has stopped. `first` is its driver, made before the thread so that a
     /// server that lacks descriptors does not start; a successor's driver is made here.
-    pub(super) fn run(mut self, mut post: Post<P::Mail>, first: Mio) -> io::Result<()> {
+    pub(super) fn run(self, post: Post<P::Mail>, first: Mio, beat: Beat) -> io::Result<()> {
+        let result = self.serve(post, first, &beat);
+        if result.is_ok() {
+            beat.end();
+        }
+        result
+    }
+
+    fn serve(mut self, mut post: Post<P::Mail>, first: Mio, beat: &Beat) -> io::Result<()> {
         let id = post.lane();
         if let Some(core) = self.core
             && let Err(error) = affinity::pin(core)
@@ -74,7 +83,8 @@ impl<P: Protocol> LaneThread<P> {
             let shard = Rc::new(self.registry.shard(id.into()).map_err(io::Error::other)?);
             let mut lane = self.lane(post, shard.clone());
             // The lane survives a panic of its engine just long enough to give back its post.
-            match catch_unwind(AssertUnwindSafe(|| self.turn(&mut driver, &mut lane, &shard))) {
+            match catch_unwind(AssertUnwindSafe(|| self.turn(&mut driver, &mut lane, &shard, beat)))
+            {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(error)) => tracing::error!(lane = id, %error, "the lane's poll failed"),
                 Err(_) => tracing::error!(lane = id, "the lane panicked"),
@@ -98,10 +108,17 @@ impl<P: Protocol> LaneThread<P> {
         }
     }
 
-    fn turn(&mut self, driver: &mut Mio, lane: &mut Lane<P>, shard: &Shard) -> io::Result<()> {
+    fn turn(
+        &mut self,
+        driver: &mut Mio,
+        lane: &mut Lane<P>,
+        shard: &Shard,
+        beat: &Beat,
+    ) -> io::Result<()> {
         let mut publisher = Publisher::new(self.metrics.clone());
         while !lane.is_finished() {
             driver.turn(lane, None)?;
+            beat.turned();
             if !self.doors.is_empty() && self.is_stopping() {
                 // As long as anyone holds a listener, clients connect to it and wait for nothing.
                 self.doors.clear();

@@ -40,6 +40,7 @@ mod lane_metrics;
 mod lane_thread;
 mod memory;
 mod plan;
+mod pulse;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -61,6 +62,7 @@ use corelane_metrics::{Registry, RegistryBuilder, Shard};
 
 pub use self::lane_metrics::LaneMetrics;
 pub use self::plan::{AcceptMode, Door, Plan};
+pub use self::pulse::Pulse;
 
 use self::lane_thread::LaneThread;
 
@@ -123,7 +125,9 @@ impl Supervisor {
         let open = Arc::new(Open::new(plan.connections));
         let targets = Arc::new(Targets::new(plan.lanes));
         let restarts = Arc::new(AtomicU64::new(0));
+        let pulse = Pulse::new(handles.clone());
         let mut server = Server {
+            pulse: pulse.clone(),
             addresses: doors.addresses.clone(),
             registry: registry.clone(),
             stopper: Stopper {
@@ -170,7 +174,9 @@ impl Supervisor {
         }
         for (index, (thread, post, driver)) in lanes.into_iter().enumerate() {
             let name = format!("{}-{index}", plan.name);
-            match thread::Builder::new().name(name).spawn(|| thread.run(post, driver)) {
+            let beat = pulse.beat(index);
+            let run = move || thread.run(post, driver, beat);
+            match thread::Builder::new().name(name).spawn(run) {
                 Ok(thread) => server.threads.push(thread),
                 Err(error) => {
                     server.stop(Nanos::ZERO);
@@ -208,11 +214,22 @@ impl Doors {
         for (id, door) in plan.doors.iter().enumerate() {
             let per_lane = plan.accept == AcceptMode::PerLane;
             let count = if per_lane { plan.lanes } else { 1 };
-            let group = corelane_acceptor::bind_group(&door.address, count, &config)?;
-            if let Some(first) = group.first() {
-                doors.addresses.push(first.local_address()?);
-                doors.socket_files.extend(SocketFile::of(first)?);
-            }
+            let group = match &door.inherited {
+                Some(listener) => {
+                    listener.configure(&config)?;
+                    // Whoever opened it keeps it open, and its file.
+                    doors.addresses.push(door.address.clone());
+                    (0..count).map(|_| listener.try_clone()).collect::<io::Result<_>>()?
+                }
+                None => {
+                    let group = corelane_acceptor::bind_group(&door.address, count, &config)?;
+                    if let Some(first) = group.first() {
+                        doors.addresses.push(first.local_address()?);
+                        doors.socket_files.extend(SocketFile::of(first)?);
+                    }
+                    group
+                }
+            };
             if !per_lane {
                 doors.shared.extend(group);
                 continue;
@@ -273,6 +290,7 @@ pub struct Server {
     addresses: Vec<Address>,
     registry: Arc<Registry>,
     stopper: Stopper,
+    pulse: Pulse,
     threads: Vec<JoinHandle<io::Result<()>>>,
     dispatcher: Option<JoinHandle<()>>,
     restarts: Arc<AtomicU64>,
@@ -315,6 +333,11 @@ impl Server {
     /// Stops the server from elsewhere, while this thread waits in [`Server::join`].
     pub fn stopper(&self) -> Stopper {
         self.stopper.clone()
+    }
+
+    /// Tells whether its lanes are alive, from any thread.
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
     }
 
     /// As [`Stopper::stop`].

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use corelane_acceptor::{Address, AdmissionConfig, Placement};
+use corelane_acceptor::{Address, AdmissionConfig, Inherited, Listener, Placement};
 use corelane_eventloop::{LaneConfig, Nanos, affinity};
 use corelane_mempool::Budget;
 
@@ -24,6 +24,22 @@ pub struct Door {
     pub address: Address,
     /// The client speaks first: receive at once after accepting.
     pub eager: bool,
+    /// The socket to accept from, if somebody has bound it already. All lanes share its one queue.
+    pub inherited: Option<Arc<Listener>>,
+}
+
+impl Door {
+    /// A door that is to be bound.
+    pub fn new(address: Address, eager: bool) -> Door {
+        Door { address, eager, inherited: None }
+    }
+}
+
+impl From<Inherited> for Door {
+    fn from(inherited: Inherited) -> Door {
+        let Inherited { address, listener, .. } = inherited;
+        Door { address, eager: false, inherited: Some(Arc::new(listener)) }
+    }
 }
 
 /// What a server is to be. [`Plan::new`] gives defaults for everything but the addresses.
@@ -74,7 +90,7 @@ impl Plan {
         };
         Plan {
             name: "lane".into(),
-            doors: addresses.into_iter().map(|address| Door { address, eager: false }).collect(),
+            doors: addresses.into_iter().map(|address| Door::new(address, false)).collect(),
             lanes,
             cores,
             accept: AcceptMode::PerLane,

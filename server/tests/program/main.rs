@@ -21,5 +21,6 @@ mod refusals;
 mod requests;
 mod responses;
 mod statsd;
+mod systemd;
 mod timeouts;
 mod torture;

@@ -122,6 +122,11 @@ impl Program {
 
     fn start_with(mut command: Command, stderr: Stdio) -> Program {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
+        Program::spawn(command)
+    }
+
+    /// Starts a command whose standard output is a pipe, and waits until it listens.
+    pub(crate) fn spawn(mut command: Command) -> Program {
         let mut child = command.spawn().unwrap();
         let stderr = child.stderr.take().map(|stderr| std::thread::spawn(|| collect(stderr)));
         let stdout = BufReader::new(child.stdout.take().unwrap());
