@@ -27,12 +27,29 @@ pub(super) fn put(out: &mut Vec<u8>, value: &[u8], place: Place) {
     }
 }
 
-/// Whether no byte needs an escape. No early exit, so that it is vectorised.
+/// Whether no byte needs an escape.
+///
+/// Blocks of a fixed size, without early exit, so that they are vectorised; the last block may overlap
+/// the one before it.
+#[inline]
 fn is_plain(value: &[u8], place: Place) -> bool {
     // The first byte that passes, apart from those named.
     let first = if place == Place::Bare { b'!' } else { b' ' };
     let special = |byte: u8| byte < first || byte > b'~' || byte == b'"' || byte == b'\\';
-    !value.iter().fold(false, |any, &byte| any | special(byte))
+    fn any<const N: usize>(block: &[u8; N], special: impl Fn(u8) -> bool) -> bool {
+        block.iter().fold(false, |any, &byte| any | special(byte))
+    }
+    let (blocks, rest) = value.as_chunks::<16>();
+    if blocks.iter().any(|block| any(block, special)) {
+        return false;
+    }
+    if let (false, Some(last)) = (rest.is_empty(), value.last_chunk::<16>()) {
+        return !any(last, special);
+    }
+    match (rest.first_chunk::<8>(), rest.last_chunk::<8>()) {
+        (Some(first), Some(last)) => !any(first, special) && !any(last, special),
+        _ => !rest.iter().any(|&byte| special(byte)),
+    }
 }
 
 fn put_text(out: &mut Vec<u8>, byte: u8, place: Place) {
@@ -72,17 +89,32 @@ fn hex(nibble: u8) -> u8 {
     HEX[usize::from(nibble & 15)]
 }
 
-/// Writes a number in decimal.
+/// The numbers from 00 to 99.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut number = 0;
+    while number < 100 {
+        pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+        number += 1;
+    }
+    pairs
+};
+
+/// Writes a number in decimal, two digits at a time.
 pub(super) fn put_number(out: &mut Vec<u8>, mut number: u64) {
+    if number < 10 {
+        return out.push(b'0' + number as u8);
+    }
     let mut digits = [0; 20];
     let mut at = digits.len();
-    loop {
+    while number >= 10 {
+        at -= 2;
+        digits[at..at + 2].copy_from_slice(&PAIRS[(number % 100) as usize]);
+        number /= 100;
+    }
+    if number > 0 {
         at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
+        digits[at] = b'0' + number as u8;
     }
     out.extend_from_slice(&digits[at..]);
 }
@@ -115,6 +147,18 @@ mod tests {
             assert_eq!(written(b"/a~!", place), b"/a~!");
             assert_eq!(written(b"", place), b"");
         }
+        // Wherever the byte stands in a value of any length, it is found.
+        for length in 1..50 {
+            for at in 0..length {
+                let mut value = vec![b'x'; length];
+                assert_eq!(written(&value, Place::Bare), value);
+                value[at] = b'"';
+                assert_eq!(written(&value, Place::Quoted).len(), length + 3);
+                value[at] = b' ';
+                assert_eq!(written(&value, Place::Bare).len(), length + 3);
+                assert_eq!(written(&value, Place::Json).len(), length);
+            }
+        }
         assert_eq!(written(&[b'x'; 5000], Place::Quoted).len(), VALUE_BYTES_MAX);
         // A character cut in two is no character.
         let long = "ä".repeat(5000);
@@ -139,7 +183,7 @@ mod tests {
 
     #[test]
     fn numbers() {
-        for number in [0, 9, 10, 999, 1000, u64::MAX] {
+        for number in [0, 9, 10, 99, 100, 101, 999, 1000, 1_000_000, u64::MAX - 1, u64::MAX] {
             let mut out = Vec::new();
             put_number(&mut out, number);
             assert_eq!(out, number.to_string().as_bytes());
