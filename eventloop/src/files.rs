@@ -62,10 +62,34 @@ impl File {
 pub struct Meta {
     /// Length in bytes.
     pub len: u64,
-    /// Last change, since the Unix epoch.
+    /// Last change of the contents, since the Unix epoch. Anybody may set it.
     pub modified: Nanos,
+    /// Last change of the contents or of what is known of them, name and mode included, since the
+    /// Unix epoch. Only the clock sets it.
+    pub changed: Nanos,
+    /// Which file of its file system it is: another one under the same name has another number.
+    pub inode: u64,
     /// What kind of thing the name is.
     pub kind: FileKind,
+}
+
+/// One name in a directory, and what is known of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DirEntry {
+    /// The name.
+    pub name: String,
+    /// What it stands for; of a symbolic link, what that leads to.
+    pub meta: Meta,
+}
+
+/// What becomes of symbolic links beneath a root. Those that lead out of it are never followed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Links {
+    /// They are followed as long as they stay within the root.
+    #[default]
+    Within,
+    /// None is followed, neither at the end of a path nor on the way.
+    Never,
 }
 
 /// The kinds of directory entries that matter to a server.
@@ -92,7 +116,16 @@ pub trait Files {
     /// # Errors
     /// If the directory cannot be opened, there are 65,536 already, or the driver gives no access.
     fn open_root(&mut self, directory: &Path) -> io::Result<RootId> {
-        let _ = directory;
+        self.open_root_with(directory, Links::Within)
+    }
+
+    /// As [`Files::open_root`], and says what becomes of symbolic links beneath the directory. With
+    /// another policy the same path has another number.
+    ///
+    /// # Errors
+    /// As [`Files::open_root`].
+    fn open_root_with(&mut self, directory: &Path, links: Links) -> io::Result<RootId> {
+        let _ = (directory, links);
         Err(io::ErrorKind::Unsupported.into())
     }
 
@@ -104,6 +137,17 @@ pub trait Files {
 
     /// The names in a directory, sorted: the first `limit` of them.
     fn list(&mut self, root: RootId, path: &Path, limit: usize) -> io::Result<Vec<String>>;
+
+    /// The first `limit` names in a directory, sorted, and what they stand for. Names that lead nowhere,
+    /// or out of the root, are left out. Costs a system call or three per name.
+    fn entries(&mut self, root: RootId, path: &Path, limit: usize) -> io::Result<Vec<DirEntry>> {
+        let names = self.list(root, path, limit)?;
+        let known = names.into_iter().filter_map(|name| {
+            let meta = self.stat(root, &path.join(&name)).ok()?;
+            Some(DirEntry { name, meta })
+        });
+        Ok(known.collect())
+    }
 
     /// Reads from `offset` into `into`; returns how many bytes, 0 at the end of the file.
     fn read(&mut self, file: &File, offset: u64, into: &mut [u8]) -> io::Result<usize>;

@@ -32,7 +32,7 @@ pub use driver::OsFiles;
 pub use driver::{
     ClientId, Driver, End, Faults, ListenOptions, Listener, MemFiles, Mio, Sim, World,
 };
-pub use files::{File, FileKind, Files, Meta, RootId};
+pub use files::{DirEntry, File, FileKind, Files, Links, Meta, RootId};
 pub use id::{ConnId, LaneId, ListenerId, Origin, Peer, Target};
 pub use io::{Io, Parts, Turn};
 pub use lane::Lane;

@@ -7,9 +7,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat2};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat2, statat};
 
-use crate::files::{File, FileKind, Files, Meta, RootId, read_memory};
+use crate::files::{DirEntry, File, FileKind, Files, Links, Meta, RootId, read_memory};
 use crate::time::Nanos;
 
 /// The operating system's files beneath the given roots.
@@ -18,9 +18,15 @@ use crate::time::Nanos;
 /// links included, so there is no path to be checked and then swapped.
 #[derive(Debug, Default)]
 pub struct OsFiles {
-    roots: Vec<OwnedFd>,
+    roots: Vec<Root>,
     /// Those that were opened by path.
-    paths: Vec<(PathBuf, RootId)>,
+    paths: Vec<(PathBuf, Links, RootId)>,
+}
+
+#[derive(Debug)]
+struct Root {
+    directory: OwnedFd,
+    links: Links,
 }
 
 impl OsFiles {
@@ -34,35 +40,49 @@ impl OsFiles {
     /// # Errors
     /// If the directory cannot be opened, or there are 65,536 already.
     pub fn add_root(&mut self, directory: &Path) -> io::Result<RootId> {
+        self.add_root_with(directory, Links::Within)
+    }
+
+    /// As [`OsFiles::add_root`], and says what becomes of symbolic links beneath it. The directory
+    /// itself may be one.
+    ///
+    /// # Errors
+    /// As [`OsFiles::add_root`].
+    pub fn add_root_with(&mut self, directory: &Path, links: Links) -> io::Result<RootId> {
         let id = RootId::try_from(self.roots.len())
             .map_err(|_| io::Error::other("too many roots: at most 65,536"))?;
-        self.roots.push(open_directory(directory)?);
+        self.roots.push(Root { directory: open_directory(directory)?, links });
         Ok(id)
     }
 
     fn beneath(&self, root: RootId, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
         let root = self.roots.get(usize::from(root)).ok_or(io::ErrorKind::NotFound)?;
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-        openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve).map_err(|error| {
-            match error {
+        let mut resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        if root.links == Links::Never {
+            resolve |= ResolveFlags::NO_SYMLINKS;
+        }
+        openat2(&root.directory, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve).map_err(
+            |error| match error {
                 rustix::io::Errno::XDEV => io::ErrorKind::PermissionDenied.into(),
                 other => other.into(),
-            }
-        })
+            },
+        )
     }
 }
 
 impl Files for OsFiles {
-    fn open_root(&mut self, directory: &Path) -> io::Result<RootId> {
-        if let Some(&(_, id)) = self.paths.iter().find(|(path, _)| path == directory) {
+    fn open_root_with(&mut self, directory: &Path, links: Links) -> io::Result<RootId> {
+        let is_known =
+            |(path, known, _): &&(PathBuf, Links, RootId)| path == directory && *known == links;
+        if let Some(&(_, _, id)) = self.paths.iter().find(is_known) {
             if let Some(root) = self.roots.get_mut(usize::from(id)) {
-                *root = open_directory(directory)?;
+                root.directory = open_directory(directory)?;
             }
             return Ok(id);
         }
-        let id = self.add_root(directory)?;
-        self.paths.push((directory.to_owned(), id));
+        let id = self.add_root_with(directory, links)?;
+        self.paths.push((directory.to_owned(), links, id));
         Ok(id)
     }
 
@@ -84,22 +104,21 @@ impl Files for OsFiles {
     }
 
     fn list(&mut self, root: RootId, path: &Path, limit: usize) -> io::Result<Vec<String>> {
+        names(&self.beneath(root, path, OFlags::RDONLY | OFlags::DIRECTORY)?, limit)
+    }
+
+    fn entries(&mut self, root: RootId, path: &Path, limit: usize) -> io::Result<Vec<DirEntry>> {
         let directory = self.beneath(root, path, OFlags::RDONLY | OFlags::DIRECTORY)?;
-        // The largest name on top: it gives way once there are too many.
-        let mut names = BinaryHeap::new();
-        for entry in rustix::fs::Dir::read_from(&directory)? {
-            let entry = entry?;
-            if let Ok(name) = entry.file_name().to_str()
-                && name != "."
-                && name != ".."
-            {
-                names.push(name.to_owned());
-                if names.len() > limit {
-                    names.pop();
-                }
-            }
-        }
-        Ok(names.into_sorted_vec())
+        let known = names(&directory, limit)?.into_iter().filter_map(|name| {
+            // What is no link cannot lead out of the root: it needs no lookup from there.
+            let found = statat(&directory, name.as_str(), AtFlags::SYMLINK_NOFOLLOW).ok()?;
+            let meta = match FileType::from_raw_mode(found.st_mode) {
+                FileType::Symlink => self.stat(root, &path.join(&name)).ok()?,
+                _ => meta(&found),
+            };
+            Some(DirEntry { name, meta })
+        });
+        Ok(known.collect())
     }
 
     fn read(&mut self, file: &File, offset: u64, into: &mut [u8]) -> io::Result<usize> {
@@ -115,17 +134,82 @@ fn open_directory(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(path, flags, Mode::empty())?)
 }
 
+/// The names in a directory that are UTF-8, sorted: the first `limit` of them.
+fn names(directory: &OwnedFd, limit: usize) -> io::Result<Vec<String>> {
+    // The largest name on top: it gives way once there are too many.
+    let mut names = BinaryHeap::new();
+    for entry in rustix::fs::Dir::read_from(directory)? {
+        let entry = entry?;
+        if let Ok(name) = entry.file_name().to_str()
+            && name != "."
+            && name != ".."
+        {
+            names.push(name.to_owned());
+            if names.len() > limit {
+                names.pop();
+            }
+        }
+    }
+    Ok(names.into_sorted_vec())
+}
+
 fn meta(stat: &Stat) -> Meta {
     let kind = match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => FileKind::Regular,
         FileType::Directory => FileKind::Directory,
         _ => FileKind::Other,
     };
-    let modified = Nanos::from_secs(natural(stat.st_mtime)) + Nanos(natural(stat.st_mtime_nsec));
-    Meta { len: u64::try_from(stat.st_size).unwrap_or(0), modified, kind }
+    Meta {
+        len: u64::try_from(stat.st_size).unwrap_or(0),
+        modified: Nanos::from_secs(natural(stat.st_mtime)) + Nanos(natural(stat.st_mtime_nsec)),
+        changed: Nanos::from_secs(natural(stat.st_ctime)) + Nanos(natural(stat.st_ctime_nsec)),
+        inode: natural(stat.st_ino),
+        kind,
+    }
 }
 
 /// A number that is never negative in earnest, whichever type the platform gives it.
 fn natural(number: impl TryInto<u64>) -> u64 {
     number.try_into().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn entries_are_what_their_names_lead_to_beneath_the_root() {
+        let scratch = std::env::temp_dir().join(format!("corelane-entries-{}", std::process::id()));
+        let root = scratch.join("root");
+        fs::create_dir_all(root.join("sub")).unwrap();
+        fs::write(root.join("a"), b"12345").unwrap();
+        fs::write(scratch.join("outside"), b"secret").unwrap();
+        symlink("a", root.join("inward")).unwrap();
+        symlink("../outside", root.join("outward")).unwrap();
+        symlink("nowhere", root.join("dangling")).unwrap();
+
+        let mut files = OsFiles::new();
+        let within = files.add_root(&root).unwrap();
+        let never = files.add_root_with(&root, Links::Never).unwrap();
+        let mut names = |id, limit| {
+            let entries = files.entries(id, Path::new(""), limit).unwrap();
+            entries.into_iter().map(|e| (e.name, e.meta.kind, e.meta.len)).collect::<Vec<_>>()
+        };
+        let file = |name: &str| (name.to_owned(), FileKind::Regular, 5);
+        let within_names = names(within, 10);
+        assert_eq!(within_names[..2], [file("a"), file("inward")]);
+        assert_eq!((within_names.len(), &*within_names[2].0), (3, "sub"));
+        assert_eq!(names(never, 10).len(), 2);
+        assert_eq!(names(within, 1), [file("a")]);
+
+        let opens = |files: &mut OsFiles, id, path: &str| files.open(id, Path::new(path)).is_ok();
+        assert!(opens(&mut files, within, "inward") && !opens(&mut files, never, "inward"));
+        assert!(!opens(&mut files, within, "outward") && !opens(&mut files, never, "outward"));
+        let (_, meta) = files.open(within, Path::new("a")).unwrap();
+        assert_eq!(meta, files.stat(within, Path::new("inward")).unwrap());
+        assert!(meta.inode > 0 && meta.changed >= meta.modified);
+        fs::remove_dir_all(&scratch).unwrap();
+    }
 }

@@ -285,7 +285,15 @@ fn merge(edges: &mut Vec<Ready>, ready: &mut Vec<Ready>) {
 /// ```
 #[derive(Debug, Default)]
 pub struct MemFiles {
-    files: BTreeMap<(RootId, PathBuf), Vec<u8>>,
+    files: BTreeMap<(RootId, PathBuf), MemFile>,
+    added: u64,
+}
+
+#[derive(Debug)]
+struct MemFile {
+    file: File,
+    modified: Nanos,
+    inode: u64,
 }
 
 impl MemFiles {
@@ -294,9 +302,28 @@ impl MemFiles {
         MemFiles::default()
     }
 
-    /// Adds a file; directories come to be by the paths of their files.
+    /// Adds a file, or puts it in the place of another; directories come to be by the paths of their
+    /// files. Its last change was at the epoch.
     pub fn add(&mut self, root: RootId, path: impl Into<PathBuf>, contents: Vec<u8>) {
-        self.files.insert((root, path.into()), contents);
+        self.add_at(root, path, contents, Nanos::ZERO);
+    }
+
+    /// As [`MemFiles::add`], and says when its last change was.
+    pub fn add_at(
+        &mut self,
+        root: RootId,
+        path: impl Into<PathBuf>,
+        contents: Vec<u8>,
+        modified: Nanos,
+    ) {
+        self.added += 1;
+        let file = MemFile { file: File::from_memory(contents), modified, inode: self.added };
+        self.files.insert((root, path.into()), file);
+    }
+
+    /// Removes a file; says whether there was one.
+    pub fn remove(&mut self, root: RootId, path: impl Into<PathBuf>) -> bool {
+        self.files.remove(&(root, path.into())).is_some()
     }
 
     /// The path without `.` and `..`, or a refusal if it leaves its root.
@@ -327,19 +354,24 @@ impl Files for MemFiles {
     fn open(&mut self, root: RootId, path: &Path) -> io::Result<(File, Meta)> {
         let meta = self.stat(root, path)?;
         match self.files.get(&(root, MemFiles::resolved(path)?)) {
-            Some(contents) => Ok((File::from_memory(contents.clone()), meta)),
+            Some(found) => Ok((found.file.clone(), meta)),
             None => Err(ErrorKind::IsADirectory.into()),
         }
     }
 
     fn stat(&mut self, root: RootId, path: &Path) -> io::Result<Meta> {
         let path = MemFiles::resolved(path)?;
-        let (len, kind) = match self.files.get(&(root, path.clone())) {
-            Some(contents) => (contents.len() as u64, FileKind::Regular),
-            None if self.beneath(root, &path).next().is_some() => (0, FileKind::Directory),
+        let (len, modified, inode, kind) = match self.files.get(&(root, path.clone())) {
+            Some(MemFile { file, modified, inode }) => {
+                let len = file.in_memory().unwrap_or_default().len() as u64;
+                (len, *modified, *inode, FileKind::Regular)
+            }
+            None if self.beneath(root, &path).next().is_some() => {
+                (0, Nanos::ZERO, 0, FileKind::Directory)
+            }
             None => return Err(ErrorKind::NotFound.into()),
         };
-        Ok(Meta { len, modified: Nanos::ZERO, kind })
+        Ok(Meta { len, modified, changed: modified, inode, kind })
     }
 
     fn list(&mut self, root: RootId, path: &Path, limit: usize) -> io::Result<Vec<String>> {
