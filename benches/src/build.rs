@@ -86,6 +86,23 @@ impl Binaries {
             .with_context(|| format!("{name} is not installed (apt-get install {name})"))
     }
 
+    /// A program that `cargo install` puts beside what is built here.
+    ///
+    /// # Errors
+    /// When it is not installed.
+    pub fn peer(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let file = self.target.join("peers/bin").join(name);
+        if file.is_file() {
+            return Ok(file);
+        }
+        self.installed(name).map_err(|_| {
+            let target = self.target.display();
+            anyhow::anyhow!(
+                "{name} is not installed (cargo install --locked --root {target}/peers {name})"
+            )
+        })
+    }
+
     fn rivals(&self) -> PathBuf {
         self.target.join("rivals")
     }

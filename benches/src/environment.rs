@@ -70,8 +70,7 @@ impl Environment {
             }
         }
         add("load before", line("/proc/loadavg"));
-        let seconds = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
-        Self { date: date(seconds), facts }
+        Self { date: today(), facts }
     }
 
     /// Notes what the run itself has arranged.
@@ -107,6 +106,12 @@ impl fmt::Display for Environment {
         }
         Ok(())
     }
+}
+
+/// Year, month and day in UTC.
+#[must_use]
+pub fn today() -> String {
+    date(SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs()))
 }
 
 /// The first line of a file; `?` if there is none.
