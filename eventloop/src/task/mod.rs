@@ -93,6 +93,90 @@ pub struct TaskId(Key);
 /// | [`run`](Tasks::run) | constant per task that was woken; nothing per task that waits |
 ///
 /// Dropping it drops every future; a panic of one of those is swallowed.
+///
+/// # In a protocol
+/// A task's result reaches its connection by mail, and a connection that closes cancels its tasks:
+///
+/// ```
+/// use corelane_eventloop::{Closed, ConnId, Event, Flow, Io, Nanos, Protocol, TaskId, Tasks, Turn};
+///
+/// /// Answers whatever comes, one second later.
+/// #[derive(Default)]
+/// struct Later {
+///     /// Made in the first step, which has the lane's waker.
+///     tasks: Option<Tasks<ConnId>>,
+/// }
+///
+/// impl Protocol for Later {
+///     type Conn = Vec<TaskId>;
+///     type Mail = TaskId;
+///
+///     fn open(&mut self, _: &mut Io<'_, TaskId>) -> Option<Vec<TaskId>> {
+///         Some(Vec::new())
+///     }
+///
+///     fn step(
+///         &mut self,
+///         running: &mut Vec<TaskId>,
+///         event: Event<TaskId>,
+///         io: &mut Io<'_, TaskId>,
+///     ) -> Flow {
+///         match event {
+///             Event::Bytes => {
+///                 io.consume(io.input().len());
+///                 let tasks = self.tasks.get_or_insert_with(|| Tasks::new(1000, io.waker()));
+///                 let (local, conn) = (tasks.local().clone(), io.id());
+///                 let spawned = tasks.spawn(async move {
+///                     local.sleep(Nanos::from_secs(1)).await;
+///                     conn
+///                 });
+///                 match spawned {
+///                     Ok(id) => running.push(id),
+///                     Err(_) => io.out().put(b"too busy\n"),
+///                 }
+///                 Flow::Read
+///             }
+///             Event::Mail(done) => {
+///                 running.retain(|id| *id != done);
+///                 io.out().put(b"done\n");
+///                 Flow::Read
+///             }
+///             Event::Eof | Event::Stopping => Flow::Finish,
+///             _ => Flow::Read,
+///         }
+///     }
+///
+///     fn turn(&mut self, turn: &mut Turn<'_, TaskId>) {
+///         let Some(tasks) = &mut self.tasks else { return };
+///         tasks.run(turn.now(), |id, result| match result {
+///             // With room for as much mail as there are tasks, none is refused.
+///             Ok(conn) => drop(turn.post(conn, id)),
+///             Err(panicked) => eprintln!("a task {panicked}"),
+///         });
+///         turn.wake_at(tasks.next_wake());
+///     }
+///
+///     fn close(&mut self, running: Vec<TaskId>, _: Closed, _: &mut Io<'_, TaskId>) {
+///         for id in running {
+///             let _ = self.tasks.as_mut().map(|tasks| tasks.cancel(id));
+///         }
+///     }
+/// }
+/// # use corelane_eventloop::{Driver, Faults, Lane, LaneConfig, Post, World};
+/// # let world = World::new(1, Faults::NONE);
+/// # let mut driver = world.driver();
+/// # driver.listen(0, Default::default());
+/// # let mut lane = Lane::new(Later::default(), LaneConfig::default(), Post::mesh(1, 16).remove(0));
+/// # let client = world.connect(&driver, 0);
+/// # world.send(client, b"hello");
+/// # let began = world.now();
+/// # while world.received_len(client) == 0 {
+/// #     driver.turn(&mut lane, None)?;
+/// # }
+/// # assert_eq!(world.received(client), b"done\n");
+/// # assert!((1000..1100).contains(&world.now().since(began).as_millis()));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub struct Tasks<T> {
     tasks: Slab<Task<T>>,
     /// Those that were not polled yet, and some that were.
@@ -196,7 +280,8 @@ impl<T> Tasks<T> {
         }
     }
 
-    /// Drops a task's future. True if there was such a task.
+    /// Drops a task's future. False if it is gone already, for instance because it was done in this turn
+    /// and its result is on its way to a connection that closes.
     ///
     /// # Errors
     /// [`Panicked`] if dropping it did. The task is gone then, too.

@@ -27,10 +27,10 @@ use crate::kit::{FILE, Kit, model};
 use crate::rig::{MioRig, Rig, SimRig};
 
 /// A source of chance: splitmix64.
-struct Chance(u64);
+pub(crate) struct Chance(pub(crate) u64);
 
 impl Chance {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -44,7 +44,7 @@ impl Chance {
         self.below(1 << bits)
     }
 
-    fn one_in(&mut self, odds: u64) -> bool {
+    pub(crate) fn one_in(&mut self, odds: u64) -> bool {
         self.below(odds) == 0
     }
 }
@@ -478,7 +478,7 @@ fn check_seed(seed: u64) -> Vec<u64> {
 }
 
 /// Runs a check on every seed asked for, and says how to repeat the one that fails.
-fn for_seeds(default: u64, test: &str, check: impl Fn(u64)) {
+pub(crate) fn for_seeds(default: u64, test: &str, check: impl Fn(u64)) {
     for seed in seeds(default) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| check(seed))) {
             eprintln!(
