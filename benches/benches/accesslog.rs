@@ -9,7 +9,8 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use corelane::logs::{AccessConfig, AccessLane, AccessLog, AccessRecord, AccessTarget};
-use corelane_eventloop::Nanos;
+use corelane_eventloop::{ConnId, Nanos};
+use corelane_mempool::Key;
 use criterion::{Criterion, criterion_group, criterion_main};
 use tracing_appender::non_blocking::NonBlockingBuilder;
 use tracing_subscriber::layer::SubscriberExt;
@@ -31,7 +32,7 @@ fn record() -> AccessRecord<'static> {
               Chrome/142.0.0.0 Safari/537.36",
         ),
         host: Some(b"www.example.com"),
-        connection: 70_123,
+        connection: Some(ConnId { lane: 1, key: Key::from_bits(17 << 32 | 70_123) }),
         server_port: Some(443),
         ..AccessRecord::default()
     }
@@ -84,7 +85,7 @@ fn event(record: &AccessRecord<'_>) {
         http_referer = record.referer.and_then(text),
         http_user_agent = record.user_agent.and_then(text),
         http_host = record.host.and_then(text),
-        connection = record.connection,
+        connection = record.connection.map(tracing::field::display),
         server_port = record.server_port,
     );
 }

@@ -42,15 +42,15 @@ impl Drop for Scratch {
     }
 }
 
-/// A log of lines `lane number`.
+/// A log of lines `lane number`; the number of a listener plays that of a lane.
 fn open(path: &Path) -> AccessLog {
     let target = AccessTarget::File(path.to_owned());
-    let format = "$connection $body_bytes_sent".parse().unwrap();
+    let format = "$listener $body_bytes_sent".parse().unwrap();
     AccessLog::open(AccessConfig { format, ..AccessConfig::new(target) }).unwrap()
 }
 
-fn record(lane: &mut AccessLane, connection: u64, body_bytes: u64) {
-    lane.record(&AccessRecord { connection, body_bytes, ..AccessRecord::default() });
+fn record(lane: &mut AccessLane, listener: u16, body_bytes: u64) {
+    lane.record(&AccessRecord { listener, body_bytes, ..AccessRecord::default() });
 }
 
 #[track_caller]
@@ -82,7 +82,7 @@ fn rotation_under_load_loses_and_doubles_no_line() {
     let log = scratch.log();
     // Records so far, and files so far: lanes go on while a file is moved, and stay close behind.
     let (recorded, rotated) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-    let lanes: Vec<_> = (0..LANES as u64)
+    let lanes: Vec<_> = (0..LANES as u16)
         .map(|number| {
             let (mut lane, recorded, rotated) = (log.lane(), recorded.clone(), rotated.clone());
             std::thread::spawn(move || {

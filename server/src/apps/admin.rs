@@ -9,7 +9,7 @@ use corelane_metrics::{ProcessFigures, Registry, expose::json};
 use corelane_parser::http1::{Head, Method};
 use serde_json::{Value, json};
 
-use crate::logs::{Logs, filter};
+use crate::logs::{AccessLogSlot, Logs, filter};
 
 /// What the admin pages tell of.
 #[derive(Clone)]
@@ -28,6 +28,8 @@ pub struct Subject {
     pub stopping: Arc<AtomicBool>,
     /// The program's log, if it has one.
     pub log: Option<Logs>,
+    /// Its access log.
+    pub access_log: AccessLogSlot,
 }
 
 /// Answers `/health` (200 while serving, 503 while stopping), `/status` (JSON) and `/log-level` (what is
@@ -85,6 +87,11 @@ impl Admin {
                 "level": log.level(),
                 "written": log.counts().written,
                 "dropped": log.counts().dropped,
+            })),
+            "access_log": subject.access_log.get().map(|log| json!({
+                "written": log.written(),
+                "dropped": log.dropped(),
+                "errors": log.errors(),
             })),
             "metrics": json::status(&subject.registry.snapshot(), &ProcessFigures::read()),
         })

@@ -15,9 +15,9 @@ use corelane_metrics::expose::statsd::{
 };
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
 
-use super::{Failure, duration, listen};
+use super::{Failure, LAST_WORDS, duration, listen};
 use crate::apps::admin::{Admin, Subject};
-use crate::logs::Logs;
+use crate::logs::{AccessLogSlot, Logs};
 use crate::notify;
 use crate::supervisor::{Plan, Server, Stopper, Supervisor};
 
@@ -57,6 +57,7 @@ pub(super) struct Service {
     statsd: Option<Statsd>,
     admin: Option<Address>,
     reload: Option<Reload>,
+    access_log: AccessLogSlot,
 }
 
 /// What SIGHUP does: loads the configuration again, and says why if it keeps the old one.
@@ -79,7 +80,14 @@ impl Service {
             }
         };
         let admin = args.admin.as_deref().map(admin_address).transpose()?;
-        Ok(Service { statsd, admin, reload: None })
+        Ok(Service { statsd, admin, reload: None, access_log: AccessLogSlot::default() })
+    }
+
+    /// Where the command puts its access log, and a reload another one: SIGUSR1 reopens what is there, and
+    /// `/status` shows its counters.
+    #[allow(dead_code)] // For commands whose applications are observed.
+    pub(super) fn access_log(&self) -> AccessLogSlot {
+        self.access_log.clone()
     }
 
     /// Has SIGHUP do this. Without it, SIGHUP ends the program, as it does when a terminal closes.
@@ -102,11 +110,14 @@ impl Service {
             stopper: server.stopper(),
             stopping: stopping.clone(),
             drain: Nanos::from(drain),
+            access_log: self.access_log.clone(),
             reload: self.reload,
         };
         orders.obey_signals()?;
-        let admin =
-            self.admin.map(|address| start_admin(address, &server, &stopping)).transpose()?;
+        let admin = self
+            .admin
+            .map(|address| start_admin(address, &server, &stopping, &self.access_log))
+            .transpose()?;
         let reporter = match (self.statsd, requests) {
             (Some(statsd), Some(id)) => {
                 let rate = StatsdLine::new("rps", StatsdValue::Rate(id)).map_err(statsd_failure)?;
@@ -116,6 +127,9 @@ impl Service {
             }
             _ => None,
         };
+        if let Some(log) = self.access_log.get() {
+            log.listening_on(server.addresses());
+        }
         announce(&server, admin.as_ref(), limits);
         let addresses: Vec<String> = server.addresses().iter().map(Address::to_string).collect();
         notify::ready(&format!("serving on {}", addresses.join(", ")));
@@ -127,6 +141,9 @@ impl Service {
         if let Some(admin) = admin {
             admin.stop(Nanos::from_millis(100));
             let _ = admin.join();
+        }
+        if let Some(log) = self.access_log.get() {
+            log.flush(LAST_WORDS);
         }
         ended.context("a loop ended")?;
         Ok(())
@@ -166,6 +183,7 @@ struct Orders {
     stopper: Stopper,
     stopping: Arc<AtomicBool>,
     drain: Nanos,
+    access_log: AccessLogSlot,
     reload: Option<Reload>,
 }
 
@@ -182,7 +200,7 @@ impl Orders {
             for signal in signals.forever() {
                 match signal {
                     SIGHUP => self.reload(),
-                    SIGUSR1 => reopen_logs(),
+                    SIGUSR1 => self.reopen_logs(),
                     _ => self.stop(),
                 }
             }
@@ -203,6 +221,14 @@ impl Orders {
         }
     }
 
+    /// The file of a log may have been moved away: its next lines belong into a new one.
+    fn reopen_logs(&self) {
+        match self.access_log.get() {
+            Some(log) => log.reopen(),
+            None => tracing::info!("there is no access log: nothing to reopen"),
+        }
+    }
+
     fn reload(&mut self) {
         let Some(reload) = &mut self.reload else { return };
         notify::reloading();
@@ -219,17 +245,13 @@ impl Orders {
     }
 }
 
-/// The file of a log may have been moved away: its next lines belong into a new one.
-fn reopen_logs() {
-    tracing::info!("no log goes to a file: nothing to reopen");
-}
-
 /// The admin pages have a lane and metrics of their own: what they cost and count is not the
 /// server's.
 fn start_admin(
     address: Address,
     server: &Server,
     stopping: &Arc<AtomicBool>,
+    access_log: &AccessLogSlot,
 ) -> Result<Server, Failure> {
     let subject = Subject {
         registry: server.registry().clone(),
@@ -239,6 +261,7 @@ fn start_admin(
         restarts: server.restarts().clone(),
         stopping: stopping.clone(),
         log: Logs::current().cloned(),
+        access_log: access_log.clone(),
     };
     let mut plan = Plan::new([address]);
     plan.name = "admin".into();

@@ -5,11 +5,15 @@
 
 mod access;
 pub mod filter;
+#[cfg(feature = "http")]
+mod observe;
 mod program;
 mod queue;
 
 pub use self::access::{
-    AccessConfig, AccessFormat, AccessLane, AccessLog, AccessLogError, AccessRecord, AccessTarget,
-    FormatError,
+    AccessConfig, AccessFormat, AccessLane, AccessLog, AccessLogError, AccessLogSlot, AccessRecord,
+    AccessTarget, FormatError,
 };
+#[cfg(feature = "http")]
+pub use self::observe::AccessObserver;
 pub use self::program::{LogConfig, LogCounts, LogError, LogFormat, Logs};

@@ -259,7 +259,8 @@ fn unknown(name: &str) -> FormatError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use corelane_eventloop::Nanos;
+    use corelane_eventloop::{ConnId, Nanos};
+    use corelane_mempool::Key;
 
     fn record() -> AccessRecord<'static> {
         AccessRecord {
@@ -277,7 +278,7 @@ mod tests {
             request_id: Some(b"0f"),
             route: Some("files"),
             user: Some(b"jo"),
-            connection: 42,
+            connection: Some(ConnId { lane: 3, key: Key::from_bits(7 << 32 | 42) }),
             listener: 1,
             server_port: Some(8080),
             close_reason: Some("client"),
@@ -312,7 +313,7 @@ mod tests {
         check(
             "json",
             &record(),
-            r#"{"time_iso8601":"2026-11-21T13:24:07.123Z","remote_addr":"192.0.2.7","remote_port":50000,"remote_user":"jo","request_method":"GET","request_uri":"/a/b?c=d&e","server_protocol":"HTTP/1.1","status":206,"body_bytes_sent":1234,"request_time_us":1002345,"http_host":"example.org","http_referer":"http://example.com/","http_user_agent":"curl/8 (x; y)","request_id":"0f","route":"files","connection":42,"server_port":8080,"close_reason":"client"}"#,
+            r#"{"time_iso8601":"2026-11-21T13:24:07.123Z","remote_addr":"192.0.2.7","remote_port":50000,"remote_user":"jo","request_method":"GET","request_uri":"/a/b?c=d&e","server_protocol":"HTTP/1.1","status":206,"body_bytes_sent":1234,"request_time_us":1002345,"http_host":"example.org","http_referer":"http://example.com/","http_user_agent":"curl/8 (x; y)","request_id":"0f","route":"files","connection":"3:42.7","server_port":8080,"close_reason":"client"}"#,
         );
     }
 
@@ -323,7 +324,7 @@ mod tests {
         check(
             "json",
             &nothing,
-            r#"{"time_iso8601":"1970-01-01T00:00:00.000Z","remote_addr":"unix:","status":408,"body_bytes_sent":0,"request_time_us":0,"connection":0}"#,
+            r#"{"time_iso8601":"1970-01-01T00:00:00.000Z","remote_addr":"unix:","status":408,"body_bytes_sent":0,"request_time_us":0}"#,
         );
         check(r#"escape=json {"u":"$remote_user","s":$status}"#, &nothing, r#"{"u":"","s":408}"#);
     }
@@ -350,13 +351,22 @@ mod tests {
         check(
             &all.join(" "),
             &record(),
-            r"192.0.2.7 50000 jo 21/Nov/2026:13:24:07 +0000 2026-11-21T13:24:07.123Z 1795267447.123 1795267447123 GET\x20/a/b?c=d&e\x20HTTP/1.1 GET /a/b?c=d&e /a/b c=d&e HTTP/1.1 206 1234 1.002 1002345 example.org http://example.com/ curl/8\x20(x;\x20y) 0f files 42 1 8080 client",
+            r"192.0.2.7 50000 jo 21/Nov/2026:13:24:07 +0000 2026-11-21T13:24:07.123Z 1795267447.123 1795267447123 GET\x20/a/b?c=d&e\x20HTTP/1.1 GET /a/b?c=d&e /a/b c=d&e HTTP/1.1 206 1234 1.002 1002345 example.org http://example.com/ curl/8\x20(x;\x20y) 0f files 3:42.7 1 8080 client",
         );
         let v6 = AccessRecord { peer: Some("[2001:db8::1]:1".parse().unwrap()), ..record() };
         check("$remote_addr", &v6, "2001:db8::1");
         let mapped =
             AccessRecord { peer: Some("[::ffff:10.0.0.255]:1".parse().unwrap()), ..record() };
         check("$remote_addr$$x", &mapped, "10.0.0.255$x");
+    }
+
+    #[test]
+    fn the_guide_has_every_variable() {
+        let guide = include_str!("../../../../docs/OPERATING.md");
+        for (name, help) in AccessFormat::variables() {
+            let row = format!("| `${name}` | {help} |");
+            assert!(guide.contains(&row), "not in docs/OPERATING.md: {row}");
+        }
     }
 
     #[test]

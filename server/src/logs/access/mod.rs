@@ -9,10 +9,12 @@ mod variable;
 mod writer;
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use corelane_acceptor::Address;
+use corelane_eventloop::ListenerId;
 use rtrb::{Producer, RingBuffer};
 
 pub use self::format::{AccessFormat, FormatError};
@@ -22,8 +24,8 @@ pub use self::target::AccessTarget;
 use self::clock::Clock;
 use self::writer::{Shared, Writer};
 
-/// The smallest ring: it must hold any line.
-const RING_BYTES_MIN: usize = 256 * 1024;
+/// The smallest ring. A line of values at their longest, all to be escaped, takes about 100 KiB.
+const RING_BYTES_MIN: usize = 4 * 1024;
 
 /// How long the last handle of a log waits for its end to be written.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -35,7 +37,8 @@ pub struct AccessConfig {
     pub target: AccessTarget,
     /// How its lines look.
     pub format: AccessFormat,
-    /// Bytes that may wait per lane; 1 MiB by default, 256 KiB at least.
+    /// Bytes that may wait per lane; 1 MiB by default, 4 KiB at least. A line that is longer is always
+    /// dropped.
     pub ring_bytes: usize,
 }
 
@@ -89,6 +92,7 @@ struct Owner {
     shared: Arc<Shared>,
     format: Arc<AccessFormat>,
     ring_bytes: usize,
+    ports: Arc<OnceLock<Vec<Option<u16>>>>,
 }
 
 impl AccessLog {
@@ -101,7 +105,15 @@ impl AccessLog {
         let shared =
             Writer::start(target.clone()).map_err(|source| AccessLogError { target, source })?;
         let ring_bytes = ring_bytes.max(RING_BYTES_MIN);
-        Ok(AccessLog(Arc::new(Owner { shared, format: Arc::new(format), ring_bytes })))
+        let format = Arc::new(format);
+        Ok(AccessLog(Arc::new(Owner { shared, format, ring_bytes, ports: Arc::default() })))
+    }
+
+    /// Tells where the server listens, by the numbers of its listeners: known only once it has started.
+    /// The first call counts.
+    pub fn listening_on(&self, addresses: &[Address]) {
+        let port = |address: &Address| address.tcp().map(|tcp| tcp.port());
+        let _ = self.0.ports.set(addresses.iter().map(port).collect());
     }
 
     /// One lane's end. Allocates its ring.
@@ -113,6 +125,7 @@ impl AccessLog {
             ring,
             shared: self.0.shared.clone(),
             format: self.0.format.clone(),
+            ports: self.0.ports.clone(),
             clock: Clock::new(),
             line: Vec::with_capacity(1024),
             is_new: false,
@@ -146,6 +159,32 @@ impl AccessLog {
     }
 }
 
+/// A place for the access log in force, which may be empty, and filled again by a reload. Clones are the
+/// same place. For what happens rarely; lanes keep their ends.
+#[derive(Clone, Default)]
+pub struct AccessLogSlot(Arc<Mutex<Option<AccessLog>>>);
+
+impl AccessLogSlot {
+    /// Puts a log there, or none. It learns from the one before where the server listens.
+    pub fn set(&self, log: Option<AccessLog>) {
+        let before = std::mem::replace(&mut *self.lock(), log.clone());
+        if let (Some(log), Some(ports)) = (log, before.as_ref().and_then(|log| log.0.ports.get())) {
+            let _ = log.0.ports.set(ports.clone());
+        }
+        // Outside of the lock: the last handle of a log waits for its end to be written.
+        drop(before);
+    }
+
+    /// The log that is there.
+    pub fn get(&self) -> Option<AccessLog> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<AccessLog>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Drop for Owner {
     fn drop(&mut self) {
         self.shared.flush(LAST_WORDS);
@@ -164,6 +203,7 @@ pub struct AccessLane {
     half: usize,
     shared: Arc<Shared>,
     format: Arc<AccessFormat>,
+    ports: Arc<OnceLock<Vec<Option<u16>>>>,
     clock: Clock,
     /// The line in the making.
     line: Vec<u8>,
@@ -187,6 +227,11 @@ impl AccessLane {
         if self.ring.cached_slots() < self.half && self.ring.slots() < self.half {
             self.shared.hurry();
         }
+    }
+
+    /// The port of a listener, if that has been told ([`AccessLog::listening_on`]) and is one of TCP.
+    pub fn server_port(&self, listener: ListenerId) -> Option<u16> {
+        self.ports.get()?.get(usize::from(listener)).copied().flatten()
     }
 
     /// Makes sure that what was recorded is written within a fraction of a second. To be called at the

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use corelane_eventloop::Nanos;
+use corelane_eventloop::{ConnId, ListenerId, Nanos};
 
 /// One answered request, as the access log is told of it. It borrows everything; what is not known is
 /// `None`, or empty, and comes out as `-`.
@@ -48,10 +48,10 @@ pub struct AccessRecord<'a> {
     pub route: Option<&'a str>,
     /// Who the peer has proved to be.
     pub user: Option<&'a [u8]>,
-    /// A number of the connection.
-    pub connection: u64,
+    /// The connection, as the program's log names it.
+    pub connection: Option<ConnId>,
     /// The number of the listener.
-    pub listener: u32,
+    pub listener: ListenerId,
     /// The port that was connected to; `None` on a Unix socket.
     pub server_port: Option<u16>,
     /// Why the connection ended with this answer, if it did.

@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 
+use corelane_eventloop::ConnId;
+
 use super::clock::Clock;
 use super::escape::{Place, put, put_number, put_thousandths};
 use super::record::AccessRecord;
@@ -46,7 +48,7 @@ variables! {
     UserAgent "http_user_agent" "`User-Agent`",
     RequestId "request_id" "id of the request",
     Route "route" "name of the route that answered",
-    Connection "connection" "number of the connection",
+    Connection "connection" "the connection, as in the program's log: `LANE:PLACE.GENERATION`",
     Listener "listener" "number of the listener, from 0",
     ServerPort "server_port" "port that was connected to",
     CloseReason "close_reason" "why the connection ended with this answer",
@@ -79,7 +81,6 @@ impl Variable {
                 | BodyBytes
                 | RequestTime
                 | RequestTimeUs
-                | Connection
                 | Listener
                 | ServerPort
         )
@@ -105,6 +106,7 @@ impl Variable {
             Variable::Msec => put_seconds(out, record.time.0),
             Variable::RequestTime => put_seconds(out, record.duration.0),
             Variable::Request => return put_request(out, record, place),
+            Variable::Connection => return put_connection(out, record.connection),
             _ => match self.value(record) {
                 Value::Number(number) => put_number(out, number),
                 Value::Untrusted(bytes) => put(out, bytes, place),
@@ -138,7 +140,6 @@ impl Variable {
             Variable::UserAgent => bytes(record.user_agent),
             Variable::RequestId => bytes(record.request_id),
             Variable::Route => bytes(record.route.map(str::as_bytes)),
-            Variable::Connection => Value::Number(record.connection),
             Variable::Listener => Value::Number(record.listener.into()),
             Variable::ServerPort => {
                 record.server_port.map_or(Value::Absent, |port| Value::Number(port.into()))
@@ -150,7 +151,8 @@ impl Variable {
             | Variable::TimeIso
             | Variable::Msec
             | Variable::RequestTime
-            | Variable::Request => Value::Absent,
+            | Variable::Request
+            | Variable::Connection => Value::Absent,
         }
     }
 }
@@ -184,6 +186,17 @@ fn put_peer(out: &mut Vec<u8>, peer: Option<SocketAddr>) {
         Some(IpAddr::V6(ip)) => drop(write!(out, "{ip}")),
         None => out.extend_from_slice(b"unix:"),
     }
+}
+
+/// As [`ConnId`] is displayed.
+fn put_connection(out: &mut Vec<u8>, connection: Option<ConnId>) -> bool {
+    let Some(ConnId { lane, key }) = connection else { return false };
+    put_number(out, lane.into());
+    out.push(b':');
+    put_number(out, key.index() as u64);
+    out.push(b'.');
+    put_number(out, key.generation().into());
+    true
 }
 
 fn put_seconds(out: &mut Vec<u8>, nanos: u64) {
