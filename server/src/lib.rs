@@ -11,6 +11,8 @@ pub mod config;
 pub mod logs;
 #[cfg(feature = "cli")]
 mod notify;
+#[cfg(feature = "cli")]
+pub mod site;
 pub mod supervisor;
 #[cfg(feature = "cli")]
 mod torture;

@@ -30,6 +30,8 @@ pub struct Subject {
     pub log: Option<Logs>,
     /// Its access log.
     pub access_log: AccessLogSlot,
+    /// What there is to say of the configuration in force, if it can be reloaded.
+    pub site: Option<Arc<dyn Fn() -> Value + Send + Sync>>,
 }
 
 /// Answers `/health` (200 while serving, 503 while stopping), `/status` (JSON) and `/log-level` (what is
@@ -77,6 +79,7 @@ impl Admin {
         let subject = &self.subject;
         json!({
             "name": "corelane",
+            "configuration": subject.site.as_ref().map(|site| site()),
             "version": env!("CARGO_PKG_VERSION"),
             "stopping": subject.stopping.load(Ordering::Relaxed),
             "addresses": subject.addresses.iter().map(Address::to_string).collect::<Vec<_>>(),

@@ -72,23 +72,32 @@ fn head_bytes(text: &str) -> Result<usize, String> {
     }
 }
 
+/// Limits in one line, for the announcement.
+pub(super) fn summary(config: &HttpConfig) -> String {
+    let mut summary = format!(
+        "head {:?} and {} bytes, body {} bytes, rate {} bytes/s, idle {:?}",
+        Duration::from(config.head_time),
+        config.limits.head_bytes,
+        config.limits.body_bytes,
+        config.body_rate,
+        Duration::from(config.idle_time),
+    );
+    if let Some(requests) = config.requests_max {
+        summary += &format!(", {requests} requests");
+    }
+    if let Some(age) = config.age_max {
+        summary += &format!(", age {:?}", Duration::from(age));
+    }
+    if config.limits.lenient {
+        summary += ", lenient";
+    }
+    summary
+}
+
 impl HttpArgs {
     /// The limits in one line, for the announcement.
     pub(super) fn summary(&self) -> String {
-        let mut summary = format!(
-            "head {:?} and {} bytes, body {} bytes, rate {} bytes/s, idle {:?}",
-            self.head_timeout, self.max_head, self.max_body, self.min_rate, self.idle_timeout,
-        );
-        if let Some(requests) = self.max_requests {
-            summary += &format!(", {requests} requests");
-        }
-        if let Some(age) = self.max_age {
-            summary += &format!(", age {age:?}");
-        }
-        if self.lenient {
-            summary += ", lenient";
-        }
-        summary
+        summary(&self.config())
     }
 
     /// Sets what the lane does of it.

@@ -147,24 +147,9 @@ impl ListenArgs {
         Ok(plan)
     }
 
-    /// What to listen on. Inherited sockets stand in for the default; for an address that was asked for
-    /// if they are bound to it; and serve beside others.
     fn doors(&self, eager: bool) -> Result<Vec<Door>, Failure> {
-        let mut inherited = take_inherited()?;
         let asked = !self.bind.is_empty() || self.position.or(self.port).is_some();
-        let mut doors = Vec::new();
-        if asked || inherited.is_empty() {
-            for address in self.addresses()? {
-                let same = inherited.iter().position(|passed| passed.address == address);
-                doors.push(match same {
-                    Some(same) => Door::from(inherited.remove(same)),
-                    None => Door::new(address, eager),
-                });
-            }
-        }
-        doors.extend(inherited.into_iter().map(Door::from));
-        doors.iter_mut().for_each(|door| door.eager = eager);
-        Ok(doors)
+        doors(|| self.addresses(), asked, eager)
     }
 
     fn addresses(&self) -> Result<Vec<Address>, Failure> {
@@ -174,6 +159,29 @@ impl ListenArgs {
         }
         self.bind.iter().map(|text| address(text, port)).collect()
     }
+}
+
+/// What to listen on. Inherited sockets stand in for the default; for an address that was asked for
+/// if they are bound to it; and serve beside others.
+pub(super) fn doors(
+    addresses: impl FnOnce() -> Result<Vec<Address>, Failure>,
+    asked: bool,
+    eager: bool,
+) -> Result<Vec<Door>, Failure> {
+    let mut inherited = take_inherited()?;
+    let mut doors = Vec::new();
+    if asked || inherited.is_empty() {
+        for address in addresses()? {
+            let same = inherited.iter().position(|passed| passed.address == address);
+            doors.push(match same {
+                Some(same) => Door::from(inherited.remove(same)),
+                None => Door::new(address, eager),
+            });
+        }
+    }
+    doors.extend(inherited.into_iter().map(Door::from));
+    doors.iter_mut().for_each(|door| door.eager = eager);
+    Ok(doors)
 }
 
 /// What a service manager passed to this process, until a command takes it.

@@ -1,6 +1,7 @@
 //! The command line of the `corelane` program.
 //!
-//! Exit codes: 0 for an orderly end, 1 for a failure at run time, 2 for wrong usage.
+//! Exit codes: 0 for an orderly end, 1 for a failure at run time, 2 for wrong usage, 78 for a wrong
+//! configuration.
 
 mod fixed;
 mod http;
@@ -8,16 +9,20 @@ mod limits;
 mod listen;
 mod logs;
 mod run;
+mod site;
 mod torture;
 
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::duration;
 use crate::logs::Logs;
+
+/// The exit code for a wrong configuration, as in sysexits.h.
+const EX_CONFIG: u8 = 78;
 
 /// How long the end of the program waits for its last words to be read.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -39,6 +44,10 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    /// Serve the files of a folder.
+    Static(Box<site::StaticArgs>),
+    /// Serve what a configuration file says.
+    Serve(Box<site::ServeArgs>),
     /// Answer every request with one fixed response.
     Fixed(Box<fixed::Args>),
     /// Attack an HTTP/1.1 server and say which rules it breaks.
@@ -50,6 +59,8 @@ enum Command {
 enum Failure {
     /// The command line asks for something that cannot be.
     Usage(String),
+    /// The configuration is wrong: a line for each finding.
+    Config(String),
     /// Something failed while running.
     Run(anyhow::Error),
 }
@@ -64,8 +75,12 @@ impl From<anyhow::Error> for Failure {
 pub fn main() -> ExitCode {
     // First of all, because it changes the environment.
     listen::inherit();
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let parsed = Cli::command().try_get_matches().and_then(|matches| {
+        let cli = Cli::from_arg_matches(&matches)?;
+        Ok((cli, matches))
+    });
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => {
             // Help and version are no failures; a broken pipe while printing them is none of ours.
             let _ = error.print();
@@ -73,6 +88,8 @@ pub fn main() -> ExitCode {
         }
     };
     let ended = cli.log.start().and_then(|_| match cli.command {
+        Command::Static(args) => site::run_static(*args, of_command(&matches)),
+        Command::Serve(args) => site::run_serve(*args, of_command(&matches)),
         Command::Fixed(args) => fixed::run(*args),
         Command::Torture(args) => torture::run(args),
     });
@@ -81,6 +98,10 @@ pub fn main() -> ExitCode {
         Err(Failure::Usage(message)) => {
             say(&format!("error: {message}\n\nFor more information, try '--help'."));
             ExitCode::from(2)
+        }
+        Err(Failure::Config(message)) => {
+            say(&message);
+            ExitCode::from(EX_CONFIG)
         }
         Err(Failure::Run(error)) => {
             say(&format!("error: {error:#}"));
@@ -91,6 +112,11 @@ pub fn main() -> ExitCode {
         logs.flush(LAST_WORDS);
     }
     code
+}
+
+/// What was said to the command itself.
+fn of_command(matches: &ArgMatches) -> &ArgMatches {
+    matches.subcommand().map_or(matches, |(_, matches)| matches)
 }
 
 /// Prints a line on standard error. Who reads it may be gone, and then `eprintln!` would panic.

@@ -1,8 +1,8 @@
 //! Running a server until it is told to stop: signals, metrics, the admin listener.
 
 use std::io::Write;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -19,6 +19,7 @@ use super::{Failure, LAST_WORDS, duration, listen};
 use crate::apps::admin::{Admin, Subject};
 use crate::logs::{AccessLogSlot, Logs};
 use crate::notify;
+use crate::site::Source;
 use crate::supervisor::{Plan, Server, Stopper, Supervisor};
 
 /// Options about what a running server reports.
@@ -26,24 +27,24 @@ use crate::supervisor::{Plan, Server, Stopper, Supervisor};
 pub(super) struct ServiceArgs {
     /// Where requests per second are reported by UDP, in StatsD's format; `off` for nowhere
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8125")]
-    statsd: String,
+    pub(super) statsd: String,
 
     /// How the reported figure is called: NAME.rps
     #[arg(long, value_name = "NAME", default_value = "corelane")]
-    statsd_name: String,
+    pub(super) statsd_name: String,
 
     /// How often it is reported
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration::parse)]
-    statsd_interval: Duration,
+    pub(super) statsd_interval: Duration,
 
     /// DogStatsD tag, repeatable
     #[arg(long, value_name = "KEY:VALUE", value_parser = tag)]
-    statsd_tag: Vec<(String, String)>,
+    pub(super) statsd_tag: Vec<(String, String)>,
 
     /// Serve /health and /status there: a loopback address (port 9080 if it names none), or
     /// `unix:PATH`
     #[arg(long, value_name = "ADDR")]
-    admin: Option<String>,
+    pub(super) admin: Option<String>,
 }
 
 /// Reads `key:value`.
@@ -58,12 +59,13 @@ pub(super) struct Service {
     admin: Option<Address>,
     reload: Option<Reload>,
     access_log: AccessLogSlot,
+    site: Option<Arc<Source>>,
 }
 
 /// What SIGHUP does: loads the configuration again, and says why if it keeps the old one.
 ///
 /// Runs on the thread that obeys signals, so an order to stop waits for it.
-pub(super) type Reload = Box<dyn FnMut() -> anyhow::Result<()> + Send>;
+pub(super) type Reload = Arc<Mutex<dyn FnMut() -> anyhow::Result<()> + Send>>;
 
 impl Service {
     pub(super) fn prepare(args: &ServiceArgs) -> Result<Service, Failure> {
@@ -80,20 +82,30 @@ impl Service {
             }
         };
         let admin = args.admin.as_deref().map(admin_address).transpose()?;
-        Ok(Service { statsd, admin, reload: None, access_log: AccessLogSlot::default() })
+        Ok(Service {
+            statsd,
+            admin,
+            reload: None,
+            access_log: AccessLogSlot::default(),
+            site: None,
+        })
     }
 
     /// Where the command puts its access log, and a reload another one: SIGUSR1 reopens what is there, and
     /// `/status` shows its counters.
-    #[allow(dead_code)] // For commands whose applications are observed.
     pub(super) fn access_log(&self) -> AccessLogSlot {
         self.access_log.clone()
     }
 
     /// Has SIGHUP do this. Without it, SIGHUP ends the program, as it does when a terminal closes.
-    #[allow(dead_code)] // For commands with a configuration to load again.
     pub(super) fn on_reload(mut self, reload: Reload) -> Service {
         self.reload = Some(reload);
+        self
+    }
+
+    /// Has `/status` tell of the configuration.
+    pub(super) fn about_site(mut self, site: Arc<Source>) -> Service {
+        self.site = Some(site);
         self
     }
 
@@ -116,7 +128,7 @@ impl Service {
         orders.obey_signals()?;
         let admin = self
             .admin
-            .map(|address| start_admin(address, &server, &stopping, &self.access_log))
+            .map(|address| start_admin(address, &server, &stopping, &self.access_log, self.site))
             .transpose()?;
         let reporter = match (self.statsd, requests) {
             (Some(statsd), Some(id)) => {
@@ -230,17 +242,23 @@ impl Orders {
     }
 
     fn reload(&mut self) {
-        let Some(reload) = &mut self.reload else { return };
+        let Some(reload) = &self.reload else { return };
         notify::reloading();
-        match reload() {
-            Ok(()) => {
-                tracing::info!("configuration loaded again");
-                notify::ready("serving; the configuration was loaded again");
-            }
-            Err(error) => {
-                tracing::error!("the old configuration stays in force: {error:#}");
-                notify::ready(&format!("serving; the old configuration stays in force: {error:#}"));
-            }
+        let mut reload = reload.lock().unwrap_or_else(PoisonError::into_inner);
+        report_reload(reload());
+    }
+}
+
+/// Says how a reload went.
+pub(super) fn report_reload(outcome: anyhow::Result<()>) {
+    match outcome {
+        Ok(()) => {
+            tracing::info!("configuration loaded again");
+            notify::ready("serving; the configuration was loaded again");
+        }
+        Err(error) => {
+            tracing::error!("the old configuration stays in force: {error:#}");
+            notify::ready(&format!("serving; the old configuration stays in force: {error:#}"));
         }
     }
 }
@@ -252,6 +270,7 @@ fn start_admin(
     server: &Server,
     stopping: &Arc<AtomicBool>,
     access_log: &AccessLogSlot,
+    site: Option<Arc<Source>>,
 ) -> Result<Server, Failure> {
     let subject = Subject {
         registry: server.registry().clone(),
@@ -262,6 +281,11 @@ fn start_admin(
         stopping: stopping.clone(),
         log: Logs::current().cloned(),
         access_log: access_log.clone(),
+        site: site.map(|source| {
+            let tell: Arc<dyn Fn() -> serde_json::Value + Send + Sync> =
+                Arc::new(move || source.status());
+            tell
+        }),
     };
     let mut plan = Plan::new([address]);
     plan.name = "admin".into();

@@ -11,7 +11,8 @@ use super::document::Document;
 use super::finding::{Finding, Findings, Origin, index_path, key_path, parent};
 use super::settings::{self, Setting};
 use super::shape::{Kind, Shape};
-use super::{Config, Environment, check, examine, values};
+use super::values::Single;
+use super::{Config, Environment, StaticFiles, check, examine, values};
 
 /// What a configuration is made from. What comes later in this list wins: the defaults of the
 /// environment, the file, `CORELANE_*` variables, flags.
@@ -286,6 +287,16 @@ impl Layers {
                 Err(Findings(self.findings))
             }
         }
+    }
+}
+
+impl Config {
+    /// What `static_dir` is short for: the defaults of the environment with this folder.
+    pub fn static_dir(&self) -> Option<StaticFiles> {
+        let dir = self.static_dir.as_ref()?;
+        let mut tree = serde_json::json!({ "dir": dir.write() });
+        complete(&mut tree, &StaticFiles::shape(), self.environment, "", &mut Vec::new());
+        StaticFiles::deserialize(&tree).ok()
     }
 }
 

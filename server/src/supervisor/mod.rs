@@ -310,6 +310,11 @@ impl Server {
         &self.registry
     }
 
+    /// Reaches its lanes, from any thread.
+    pub fn handles(&self) -> &[LaneHandle] {
+        &self.stopper.lanes
+    }
+
     /// How many lanes run.
     pub fn lanes(&self) -> usize {
         self.stopper.lanes.len()

@@ -16,7 +16,7 @@ use super::later::{Later, Outcome, Start};
 use super::params::Params;
 use super::request::{FilesCell, Owned, OwnedRequest, Place, Request};
 use super::response::Response;
-use super::routes::Route;
+use super::routes::{Route, Routes};
 use super::upload::{self, Feed};
 use crate::context::Context;
 use crate::handler::{Handler, Intake, Ticket, Wakes};
@@ -48,6 +48,17 @@ pub trait Observe {
     fn flush(&mut self) {}
 }
 
+/// One observer in the place of another.
+impl Observe for Box<dyn Observe> {
+    fn answered(&mut self, request: &Request<'_>, status: u16, bytes: Option<u64>, now: Nanos) {
+        (**self).answered(request, status, bytes, now);
+    }
+
+    fn flush(&mut self) {
+        (**self).flush();
+    }
+}
+
 /// A request between its head and its answer.
 pub struct Work(Stage);
 
@@ -69,6 +80,11 @@ struct Gathering {
 impl App {
     pub(crate) fn new(table: Table) -> App {
         App { table, observer: None, later: None, futures: FUTURES }
+    }
+
+    /// An application without routes: everything is answered with 404.
+    pub fn empty() -> App {
+        App::new(Table::of(Routes::bare_site()))
     }
 
     /// Has every response seen by an observer.

@@ -58,6 +58,25 @@ pub trait Middleware {
     }
 }
 
+/// The same middleware, before several routes.
+impl<M: Middleware + ?Sized> Middleware for Rc<M> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn configure(&self, limits: &mut RouteLimits) {
+        (**self).configure(limits);
+    }
+
+    fn before(&self, request: &Request<'_>) -> Before {
+        (**self).before(request)
+    }
+
+    fn after(&self, request: &Request<'_>, response: &mut Response) {
+        (**self).after(request, response);
+    }
+}
+
 /// What middleware does with a request.
 pub enum Before {
     /// Lets it pass.

@@ -31,6 +31,7 @@ pub struct Routes {
     entries: Vec<Entry>,
     chain: Vec<Rc<dyn Middleware>>,
     fallback: Option<Endpoint>,
+    fallback_chain: Vec<Rc<dyn Middleware>>,
 }
 
 struct Entry {
@@ -177,6 +178,12 @@ impl Routes {
         self
     }
 
+    /// Puts middleware before the fallback only.
+    pub fn with_fallback(mut self, middleware: impl Middleware + 'static) -> Routes {
+        self.fallback_chain.push(Rc::new(middleware));
+        self
+    }
+
     /// Adds other routes beneath a prefix, which begins with `/` and does not end with it. Their
     /// middleware stands behind that of these routes. A route `/` of theirs is the prefix itself.
     /// Their fallback is not taken over.
@@ -203,8 +210,16 @@ impl Routes {
         Ok(App::new(Table::of(self.site()?)))
     }
 
+    /// The fallback alone.
+    pub(crate) fn bare_site() -> Site {
+        let endpoint = Endpoint::of_head(not_found);
+        let fallback =
+            Route { endpoint, chain: Rc::new([]), limits: RouteLimits::default(), label: None };
+        Site { router: Router::new(), fallback: Rc::new(fallback) }
+    }
+
     pub(crate) fn site(self) -> Result<Site, RouteError> {
-        let Routes { entries, chain, fallback } = self;
+        let Routes { entries, mut chain, fallback, fallback_chain } = self;
         let route = |endpoint: Endpoint, chain: Vec<Rc<dyn Middleware>>, label| {
             let mut limits = RouteLimits::default();
             chain.iter().for_each(|link| link.configure(&mut limits));
@@ -251,6 +266,7 @@ impl Routes {
             router.insert(&pattern, Rc::new(resource))?;
         }
         let fallback = fallback.unwrap_or_else(|| Endpoint::of_head(not_found));
+        chain.extend(fallback_chain);
         Ok(Site { router, fallback: route(fallback, chain, None) })
     }
 }
