@@ -1,6 +1,6 @@
 //! Which host a request is for.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use corelane_parser::http1::Head;
@@ -88,7 +88,7 @@ impl Hosts {
 #[derive(Default)]
 pub(crate) struct Table {
     sites: Vec<Site>,
-    names: HashMap<Box<str>, usize>,
+    names: BTreeMap<Box<str>, usize>,
     /// With the dot that they begin with; longest first.
     beneath: Vec<(Box<str>, usize)>,
 }

@@ -1,6 +1,6 @@
 //! Requests that are answered by futures.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::task::Waker;
 
@@ -50,8 +50,8 @@ pub(crate) struct Running {
 pub(crate) struct Later {
     tasks: Tasks<Outcome>,
     lane: Lane,
-    running: HashMap<Ticket, Running>,
-    by_task: HashMap<TaskId, Ticket>,
+    running: BTreeMap<Ticket, Running>,
+    by_task: BTreeMap<TaskId, Ticket>,
     tickets: Ticket,
 }
 
@@ -59,7 +59,7 @@ impl Later {
     pub(crate) fn new(limit: usize, waker: &Waker) -> Later {
         let tasks = Tasks::new(limit, waker);
         let lane = Lane::new(tasks.local().clone());
-        let (running, by_task) = (HashMap::new(), HashMap::new());
+        let (running, by_task) = (BTreeMap::new(), BTreeMap::new());
         Later { tasks, lane, running, by_task, tickets: 0 }
     }
 
