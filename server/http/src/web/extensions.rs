@@ -1,11 +1,11 @@
 //! Values that travel with a request.
 
 use std::any::{Any, TypeId};
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
 /// Values that middleware and handlers leave for each other on a request, one per type. Allocates with
-/// the first one.
+/// the first one. A clone is another handle to the same values: for futures that middleware waits for.
 ///
 /// ```
 /// use corelane_http::web::Extensions;
@@ -19,14 +19,16 @@ use std::rc::Rc;
 /// assert!(extensions.get::<u32>().is_none());
 /// ```
 #[derive(Default)]
-pub struct Extensions(RefCell<Vec<(TypeId, Rc<dyn Any>)>>);
+pub struct Extensions(OnceCell<Rc<Values>>);
+
+type Values = RefCell<Vec<(TypeId, Rc<dyn Any>)>>;
 
 impl Extensions {
     /// Leaves a value, in the place of one of the same type.
     pub fn insert<T: 'static>(&self, value: T) {
         let id = TypeId::of::<T>();
         let value: Rc<dyn Any> = Rc::new(value);
-        let mut values = self.0.borrow_mut();
+        let mut values = self.0.get_or_init(Rc::default).borrow_mut();
         match values.iter_mut().find(|(other, _)| *other == id) {
             Some((_, place)) => *place = value,
             None => values.push((id, value)),
@@ -36,8 +38,14 @@ impl Extensions {
     /// The value of this type, if one was left.
     pub fn get<T: 'static>(&self) -> Option<Rc<T>> {
         let id = TypeId::of::<T>();
-        let values = self.0.borrow();
+        let values = self.0.get()?.borrow();
         let (_, value) = values.iter().find(|(other, _)| *other == id)?;
         value.clone().downcast().ok()
+    }
+}
+
+impl Clone for Extensions {
+    fn clone(&self) -> Extensions {
+        Extensions(OnceCell::from(self.0.get_or_init(Rc::default).clone()))
     }
 }

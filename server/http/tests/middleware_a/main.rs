@@ -1,5 +1,9 @@
 //! Middleware in applications, through the whole stack, in the simulator.
 
+// Helpers outside of test functions are not covered by `allow-unwrap-in-tests`.
+#![allow(clippy::unwrap_used)]
+
 mod cors;
 mod fields;
+mod rate_limit;
 mod rig;
