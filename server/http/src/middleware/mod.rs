@@ -5,26 +5,38 @@
 //! | [`Cors`] | which other sites' scripts may read answers |
 //! | [`SecurityHeaders`] | fields that make browsers careful |
 //! | [`SetHeaders`] | fields set, added and removed on every response |
+//! | [`RequestId`] | a name for every request |
+//! | [`HostCheck`] | which names the server answers to |
 //! | [`RateLimit`] | how often clients may ask, over the whole process |
+//! | [`ErrorPages`] | what people see when something is wrong |
 //! | [`Timeout`], [`BodyLimit`] | limits of routes |
 
+mod accept;
 mod cors;
 mod error;
+mod error_pages;
+mod host_check;
 mod limits;
 mod network;
 mod rate_limit;
 mod rate_limiter;
+mod request_id;
 mod security_headers;
 mod set_headers;
 mod syntax;
+mod trace_parent;
 mod user;
 
 pub use cors::{Cors, CorsBuilder};
 pub use error::MiddlewareError;
+pub use error_pages::ErrorPages;
+pub use host_check::HostCheck;
 pub use limits::{BodyLimit, Timeout};
 pub use network::{Network, NetworkError};
 pub use rate_limit::RateLimit;
 pub use rate_limiter::{Allowance, Quota, RateLimiter};
+pub use request_id::{Id, RequestId};
 pub use security_headers::SecurityHeaders;
 pub use set_headers::SetHeaders;
+pub use trace_parent::TraceParent;
 pub use user::User;

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod cors;
+mod error_pages;
 mod fields;
 mod rate_limit;
+mod request_id;
 mod rig;

@@ -59,7 +59,8 @@ fn keys() {
     let user = |value| ("X-User", value);
     let by_length = |request: &Request<'_>| request.header("X-Key").map(<[u8]>::len);
     // A limit, and fields of requests of which the last is refused, and no other.
-    let cases: Vec<(RateLimit, Vec<Vec<(&str, &str)>>)> = vec![
+    type Fields = Vec<(&'static str, &'static str)>;
+    let cases: Vec<(RateLimit, Vec<Fields>)> = vec![
         (RateLimit::new(limiter()), vec![vec![], vec![key("a")], vec![key("b")]]),
         (
             RateLimit::new(limiter()).by_header("x-key"),
