@@ -1,0 +1,364 @@
+//! From requests to answers.
+
+use std::cell::RefCell;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+use corelane_eventloop::Files;
+use corelane_mempool::Shared;
+use corelane_parser::http1::Method;
+
+use super::cache::{Cache, Entry};
+use super::conditions::{Conditions, Outcome};
+use super::listing;
+use super::multipart;
+use super::options::Options;
+use super::path;
+use super::range::Ranges;
+use super::resource::{Body, Found, Loaded, Resource, Variant, is_absence, locate, whole};
+use crate::content::Content;
+use crate::negotiate::{self, Encoding};
+use crate::web::{Endpoint, Request, Response};
+
+/// The endpoint of one lane.
+pub(crate) fn endpoint(options: Options) -> Endpoint {
+    let cache = RefCell::new(Cache::new(options.cache.clone()));
+    let service = Service { options, cache };
+    Endpoint::of_head(move |request: &Request<'_>| service.answer(request))
+}
+
+/// An endpoint for directories that are named without a slash.
+pub(crate) fn slashed() -> Endpoint {
+    Endpoint::of_head(redirect)
+}
+
+struct Service {
+    options: Options,
+    cache: RefCell<Cache>,
+}
+
+/// One request, and what is needed to answer it.
+struct Visit<'r, 'a> {
+    request: &'r Request<'a>,
+    files: &'r mut dyn Files,
+    conditions: Conditions<'a>,
+}
+
+impl Service {
+    fn answer(&self, request: &Request<'_>) -> Response {
+        match request.method() {
+            Method::Get | Method::Head => {}
+            // A route does this by itself; a fallback has only us.
+            Method::Options => return Response::new(204).with("Allow", ALLOW),
+            method => {
+                let detail = format!("{} is not among the methods of files", method.as_str());
+                return Response::problem(405, detail).with("Allow", ALLOW);
+            }
+        }
+        let Some(mut files) = request.files() else {
+            return Response::problem(500, "there is no access to files here");
+        };
+        let conditions = Conditions::of(request.fields());
+        let mut visit = Visit { request, files: &mut **files, conditions };
+        let raw = match (request.params().raw("path"), request.route()) {
+            (Some(path), _) => Some(path),
+            (None, Some(_)) => Some(""),
+            (None, None) => request.path().strip_prefix('/'),
+        };
+        // What is remembered was decoded, and is what it is decoded to: it needs no second look.
+        if let Some(raw) = raw
+            && let Some(response) = self.remembered(&mut visit, raw)
+        {
+            return response;
+        }
+        match raw.and_then(|raw| path::decode(raw, self.options.shows_hidden)) {
+            Some(path) => self.at(&mut visit, &path),
+            None => self.absent(&mut visit),
+        }
+    }
+
+    /// Answers from what is remembered and fresh.
+    #[inline]
+    fn remembered(&self, visit: &mut Visit<'_, '_>, path: &str) -> Option<Response> {
+        let mut cache = self.cache.borrow_mut();
+        let (place, is_fresh) = cache.find(path, visit.request.now())?;
+        if !is_fresh || path.contains('%') {
+            return None;
+        }
+        let entry = cache.at(place)?;
+        let at = choose(&visit.conditions, &entry.resource);
+        if matches!(entry.resource.variants[at].body, Body::Closed) {
+            return None;
+        }
+        Some(show(visit, &entry.resource.variants[at]))
+    }
+
+    /// Answers for a decoded path.
+    fn at(&self, visit: &mut Visit<'_, '_>, path: &str) -> Response {
+        match self.file(visit, path, &mut |visit, variant| show(visit, variant)) {
+            Ok(Reached::File(response)) => response,
+            Ok(Reached::Unslashed) => redirect(visit.request),
+            Ok(Reached::Directory) if self.options.listing > 0 => self.list(visit, path),
+            Ok(Reached::Directory) => self.absent(visit),
+            Err(error) => self.failed(visit, path, &error),
+        }
+    }
+
+    /// Finds the file that a path leads to, loads the representation that is wanted, and answers with
+    /// it.
+    fn file(
+        &self,
+        visit: &mut Visit<'_, '_>,
+        path: &str,
+        answer: &mut dyn FnMut(&Visit<'_, '_>, &Variant) -> Response,
+    ) -> io::Result<Reached> {
+        let mut cache = self.cache.borrow_mut();
+        let (now, wall) = (visit.request.now(), visit.request.wall());
+        let mut known = cache.find(path, now);
+        if !matches!(known, Some((_, true))) {
+            let located = match locate(visit.files, &self.options, path) {
+                Ok(Found::File(located)) => located,
+                other => {
+                    if let Some((place, _)) = known {
+                        cache.remove(place);
+                    }
+                    return match other? {
+                        Found::Directory => Ok(Reached::Directory),
+                        _ => Ok(Reached::Unslashed),
+                    };
+                }
+            };
+            match known.and_then(|(place, _)| cache.at(place)) {
+                Some(entry) if entry.resource.located == located => entry.checked = now,
+                _ => {
+                    let mut resource = Resource::of(located, &self.options, wall);
+                    if resource.is_settling(wall) {
+                        if let Some((place, _)) = known {
+                            cache.remove(place);
+                        }
+                        let (response, _) = self.respond(visit, &mut resource, answer)?;
+                        return Ok(Reached::File(response));
+                    }
+                    cache.put(Entry::new(path, resource, now));
+                    known = cache.find(path, now);
+                }
+            }
+        }
+        // A cache that keeps nothing has no place.
+        let Some((place, _)) = known else {
+            return self.uncached(visit, path, answer);
+        };
+        let Some(entry) = cache.at(place) else { return self.uncached(visit, path, answer) };
+        match self.respond(visit, &mut entry.resource, answer) {
+            Ok((response, Loaded::Same)) => {
+                cache.weigh(place);
+                Ok(Reached::File(response))
+            }
+            Ok((response, Loaded::Changed)) => {
+                cache.remove(place);
+                Ok(Reached::File(response))
+            }
+            Err(error) => {
+                cache.remove(place);
+                Err(error)
+            }
+        }
+    }
+
+    fn uncached(
+        &self,
+        visit: &mut Visit<'_, '_>,
+        path: &str,
+        answer: &mut dyn FnMut(&Visit<'_, '_>, &Variant) -> Response,
+    ) -> io::Result<Reached> {
+        let wall = visit.request.wall();
+        match locate(visit.files, &self.options, path)? {
+            Found::File(located) => {
+                let mut resource = Resource::of(located, &self.options, wall);
+                Ok(Reached::File(self.respond(visit, &mut resource, answer)?.0))
+            }
+            Found::Unslashed => Ok(Reached::Unslashed),
+            Found::Directory => Ok(Reached::Directory),
+        }
+    }
+
+    /// Answers with the representation that is wanted.
+    fn respond(
+        &self,
+        visit: &mut Visit<'_, '_>,
+        resource: &mut Resource,
+        answer: &mut dyn FnMut(&Visit<'_, '_>, &Variant) -> Response,
+    ) -> io::Result<(Response, Loaded)> {
+        let at = choose(&visit.conditions, resource);
+        let loaded = resource.load(at, visit.files, &self.options, visit.request.wall())?;
+        Ok((answer(visit, &resource.variants[at]), loaded))
+    }
+
+    /// Answers for what is not there.
+    fn absent(&self, visit: &mut Visit<'_, '_>) -> Response {
+        let Some(spa) = &self.options.spa else { return self.refuse(visit, 404) };
+        let wants_page = names_html(&visit.conditions);
+        let reached = if wants_page {
+            self.file(visit, spa, &mut |visit, variant| show(visit, variant))
+        } else {
+            Ok(Reached::Directory)
+        };
+        let mut response = match reached {
+            Ok(Reached::File(response)) => response,
+            _ => self.refuse(visit, 404),
+        };
+        response.vary("Accept");
+        response
+    }
+
+    fn failed(&self, visit: &mut Visit<'_, '_>, path: &str, error: &io::Error) -> Response {
+        if is_absence(error) {
+            return self.absent(visit);
+        }
+        match error.kind() {
+            ErrorKind::PermissionDenied => {
+                tracing::debug!(path, "a file may not be read, or leads out of its root");
+                self.refuse(visit, 403)
+            }
+            // ELOOP: links that lead in a circle, or that the root's policy forbids.
+            _ if error.raw_os_error() == Some(ELOOP) => self.absent(visit),
+            // EMFILE, ENFILE: it may be better soon.
+            _ if matches!(error.raw_os_error(), Some(EMFILE | ENFILE)) => {
+                tracing::warn!(path, %error, "no file can be opened");
+                self.refuse(visit, 503).with("Retry-After", "1")
+            }
+            _ => {
+                tracing::error!(path, %error, "a file cannot be read");
+                self.refuse(visit, 500)
+            }
+        }
+    }
+
+    /// An error, with its page if there is one.
+    fn refuse(&self, visit: &mut Visit<'_, '_>, status: u16) -> Response {
+        let page = self.options.error_pages.iter().find(|(known, _)| *known == status);
+        if let Some((_, page)) = page {
+            let shown = self.file(visit, page, &mut |_, variant| {
+                let mut response = Response::new(status);
+                for name in ["Content-Type", "Content-Encoding", "Vary"] {
+                    if let Some(value) = variant.fields.get(name) {
+                        response.add(name, value);
+                    }
+                }
+                response.with_content(variant.content(whole(variant.len)))
+            });
+            if let Ok(Reached::File(response)) = shown {
+                return response;
+            }
+        }
+        plain(status)
+    }
+
+    fn list(&self, visit: &mut Visit<'_, '_>, path: &str) -> Response {
+        let directory = Path::new(path.trim_end_matches('/'));
+        let limit = self.options.listing;
+        // One more, to know whether there are more.
+        match visit.files.entries(self.options.root, directory, limit.saturating_add(1)) {
+            Ok(mut entries) => {
+                let truncated = entries.len() > limit;
+                entries.truncate(limit);
+                let shows_hidden = self.options.shows_hidden;
+                let is_shown = |name: &str, depth: bool| {
+                    shows_hidden || !path::is_hidden(name) || (depth && name == path::WELL_KNOWN)
+                };
+                entries.retain(|entry| is_shown(&entry.name, path.is_empty()));
+                let query = visit.request.query().unwrap_or_default();
+                let accept = visit.conditions.accept.iter().copied();
+                listing::answer(path, entries, truncated, query, accept)
+            }
+            Err(error) => self.failed(visit, path, &error),
+        }
+    }
+}
+
+const ALLOW: &str = "GET, HEAD, OPTIONS";
+
+// Numbers of Linux; where they are others, the answers are less specific.
+const ENFILE: i32 = 23;
+const EMFILE: i32 = 24;
+const ELOOP: i32 = 40;
+
+/// What a path leads to, and the answer if that is a file.
+enum Reached {
+    File(Response),
+    Unslashed,
+    Directory,
+}
+
+/// The representation that the client would rather have.
+#[inline]
+fn choose(conditions: &Conditions<'_>, resource: &Resource) -> usize {
+    if resource.codings.len() < 2 || conditions.accept_encoding.is_empty() {
+        return 0;
+    }
+    let offered = &resource.codings[1..];
+    let accepted = conditions.accept_encoding.iter().copied();
+    let coding = negotiate::encoding(accepted, offered).unwrap_or(Encoding::Identity);
+    resource.codings.iter().position(|known| *known == coding).unwrap_or(0)
+}
+
+/// Answers with a representation, or the part of it that is asked for.
+fn show(visit: &Visit<'_, '_>, variant: &Variant) -> Response {
+    let known = &variant.validators;
+    match visit.conditions.judge(known) {
+        Outcome::Go => {}
+        Outcome::NotModified => {
+            let mut response = Response::new(304);
+            *response.fields_mut() = variant.brief.clone();
+            return response;
+        }
+        Outcome::Failed => return plain(412),
+    }
+    let mut response = Response::new(200);
+    *response.fields_mut() = variant.fields.clone();
+    let ranges = match visit.request.method() {
+        Method::Get => visit.conditions.ranges(known, variant.len),
+        _ => Ranges::Whole,
+    };
+    match ranges {
+        Ranges::Whole => response.with_content(variant.content(whole(variant.len))),
+        Ranges::One(range) => {
+            response.add("Content-Range", multipart::content_range(range, variant.len));
+            response.with_status(206).with_content(variant.content(range))
+        }
+        Ranges::Several(ranges) => {
+            multipart::answer(response, variant, &ranges, visit.request.random())
+        }
+        Ranges::Unsatisfiable => {
+            plain(416).with("Content-Range", format!("bytes */{}", variant.len))
+        }
+    }
+}
+
+/// Whether a page is wanted, by name: what scripts and images ask for is no navigation.
+fn names_html(conditions: &Conditions<'_>) -> bool {
+    conditions.accept.iter().any(|line| {
+        negotiate::members(line).any(|member| {
+            member.name.eq_ignore_ascii_case("text/html") && member.weight > negotiate::Weight::ZERO
+        })
+    })
+}
+
+/// To the same path with a slash at its end.
+fn redirect(request: &Request<'_>) -> Response {
+    let path = request.path();
+    // Two slashes at the front would be the name of a host.
+    if !path.starts_with('/') || path.starts_with("//") {
+        return plain(404);
+    }
+    let query = request.query().map(|query| format!("?{query}")).unwrap_or_default();
+    Response::redirect(301, &format!("{path}/{query}"))
+}
+
+/// An answer that says no more than its status.
+fn plain(status: u16) -> Response {
+    let reason = corelane_parser::http1::status::reason(status);
+    let text = format!("{status} {reason}\n");
+    Response::bytes("text/plain; charset=utf-8", Content::Shared(Shared::from(text)))
+        .with_status(status)
+}

@@ -1,0 +1,9 @@
+//! Static files through the whole stack, in the simulator, with files in memory that change under the
+//! server.
+
+// Helpers outside of test functions are not covered by `allow-unwrap-in-tests`.
+#![allow(clippy::unwrap_used)]
+
+mod answers;
+mod changes;
+mod rig;
