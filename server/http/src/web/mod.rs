@@ -22,9 +22,12 @@ mod hosts;
 mod lane;
 mod later;
 mod params;
+mod pattern;
 mod request;
 mod response;
 mod router;
+#[cfg(test)]
+mod router_tests;
 mod routes;
 pub mod testing;
 mod upload;

@@ -4,14 +4,18 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-/// The parameters of the route that a path matched, still encoded, in the order of the path.
-#[derive(Clone)]
+/// The parameters of the route that a path matched, in the order of the path, as they were sent: still
+/// encoded. Up to three need no memory of their own.
+#[derive(Clone, Default)]
 pub struct Params<'a>(Kind<'a>);
 
-#[derive(Clone)]
+#[derive(Clone, Default)]
 enum Kind<'a> {
+    #[default]
     None,
     Matched(matchit::Params<'a, 'a>),
+    /// Of a path that was not in its normal form.
+    Mapped(Vec<(&'a str, &'a str)>),
     Owned(&'a [(String, String)]),
 }
 
@@ -23,21 +27,32 @@ impl<'a> Params<'a> {
         Params(Kind::Matched(params))
     }
 
+    pub(crate) fn mapped(params: Vec<(&'a str, &'a str)>) -> Params<'a> {
+        Params(Kind::Mapped(params))
+    }
+
     pub(crate) fn owned(params: &'a [(String, String)]) -> Params<'a> {
         Params(Kind::Owned(params))
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match &self.0 {
+            Kind::None => 0,
+            Kind::Matched(params) => params.len(),
+            Kind::Mapped(params) => params.len(),
+            Kind::Owned(params) => params.len(),
+        }
+    }
+
+    /// True if there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The parameter as it stands in the path, still encoded.
     pub fn raw(&self, name: &str) -> Option<&'a str> {
-        match &self.0 {
-            Kind::None => None,
-            Kind::Matched(params) => {
-                params.iter().find(|(key, _)| *key == name).map(|(_, value)| value)
-            }
-            Kind::Owned(params) => {
-                params.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
-            }
-        }
+        self.iter().find(|(key, _)| *key == name).map(|(_, value)| value)
     }
 
     /// The parameter, decoded; `None` also if that is not UTF-8.
@@ -45,14 +60,23 @@ impl<'a> Params<'a> {
         percent_decode_str(self.raw(name)?).decode_utf8().ok()
     }
 
+    /// Names and values, the latter still encoded.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a, '_> {
+        let (matched, mapped, owned) = match &self.0 {
+            Kind::None => (None, None, None),
+            Kind::Matched(params) => (Some(params.iter()), None, None),
+            Kind::Mapped(params) => (None, Some(params.iter().copied()), None),
+            Kind::Owned(params) => {
+                let pairs = params.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+                (None, None, Some(pairs))
+            }
+        };
+        let (matched, mapped) = (matched.into_iter().flatten(), mapped.into_iter().flatten());
+        matched.chain(mapped).chain(owned.into_iter().flatten())
+    }
+
     /// Copies them, for a request that outlives its head.
     pub(crate) fn to_owned(&self) -> Vec<(String, String)> {
-        match &self.0 {
-            Kind::None => Vec::new(),
-            Kind::Matched(params) => {
-                params.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
-            }
-            Kind::Owned(params) => params.to_vec(),
-        }
+        self.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 }
