@@ -60,3 +60,48 @@ fn notify(states: &[NotifyState<'_>]) {
         tracing::warn!(%error, "the service manager cannot be told: NOTIFY_SOCKET");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixDatagram;
+    use std::process::Command;
+
+    use rustix::time::{ClockId, clock_gettime};
+
+    /// Set in the process that plays the service: a test cannot change its own environment.
+    const CHILD: &str = "CORELANE_NOTIFY_CHILD";
+
+    fn monotonic_usec() -> i64 {
+        let now = clock_gettime(ClockId::Monotonic);
+        now.tv_sec * 1_000_000 + now.tv_nsec / 1000
+    }
+
+    #[test]
+    fn a_reload_is_told_with_its_time() {
+        if std::env::var_os(CHILD).is_some() {
+            reloading();
+            return ready("serving again");
+        }
+        let path = std::env::temp_dir().join(format!("corelane-notify-{}", std::process::id()));
+        let socket = UnixDatagram::bind(&path).unwrap();
+        let before = monotonic_usec();
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "notify::tests::a_reload_is_told_with_its_time"])
+            .env(CHILD, "1")
+            .env("NOTIFY_SOCKET", &path)
+            .output();
+        std::fs::remove_file(&path).unwrap();
+        assert!(child.unwrap().status.success());
+        let next = || {
+            let mut page = [0; 4096];
+            let n = socket.recv(&mut page).unwrap();
+            String::from_utf8(page[..n].to_vec()).unwrap()
+        };
+        socket.set_nonblocking(true).unwrap();
+        let told = next();
+        let time = told.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap().trim_end();
+        assert!((before..=monotonic_usec()).contains(&time.parse().unwrap()), "{told}");
+        assert_eq!(next(), "READY=1\nSTATUS=serving again\n");
+    }
+}
