@@ -17,7 +17,7 @@ pub(super) enum Place {
     Json,
 }
 
-/// Writes a value. Cost: for plain ASCII, a pass that the compiler vectorises, and a copy.
+/// Writes a value. Cost: for plain ASCII, a pass of eight bytes at a time, and a copy.
 pub(super) fn put(out: &mut Vec<u8>, value: &[u8], place: Place) {
     let value = &value[..value.len().min(VALUE_BYTES_MAX)];
     match place {
@@ -27,29 +27,33 @@ pub(super) fn put(out: &mut Vec<u8>, value: &[u8], place: Place) {
     }
 }
 
-/// Whether no byte needs an escape.
-///
-/// Blocks of a fixed size, without early exit, so that they are vectorised; the last block may overlap
-/// the one before it.
+/// Whether no byte needs an escape: eight bytes at a time, the last eight over again.
 #[inline]
 fn is_plain(value: &[u8], place: Place) -> bool {
     // The first byte that passes, apart from those named.
     let first = if place == Place::Bare { b'!' } else { b' ' };
-    let special = |byte: u8| byte < first || byte > b'~' || byte == b'"' || byte == b'\\';
-    fn any<const N: usize>(block: &[u8; N], special: impl Fn(u8) -> bool) -> bool {
-        block.iter().fold(false, |any, &byte| any | special(byte))
-    }
-    let (blocks, rest) = value.as_chunks::<16>();
-    if blocks.iter().any(|block| any(block, special)) {
-        return false;
-    }
-    if let (false, Some(last)) = (rest.is_empty(), value.last_chunk::<16>()) {
-        return !any(last, special);
-    }
-    match (rest.first_chunk::<8>(), rest.last_chunk::<8>()) {
-        (Some(first), Some(last)) => !any(first, special) && !any(last, special),
-        _ => !rest.iter().any(|&byte| special(byte)),
-    }
+    let Some(last) = value.last_chunk() else {
+        return value
+            .iter()
+            .all(|&byte| (first..=b'~').contains(&byte) && !matches!(byte, b'"' | b'\\'));
+    };
+    let words = value.as_chunks().0.iter();
+    words.fold(special(last, first), |any, word| any | special(word, first)) == 0
+}
+
+/// Not 0 if one of the bytes is below `first`, above `~`, a quote or a backslash.
+///
+/// Borrows between bytes come from bytes that are found anyway ("Determine if a word has a byte less than
+/// n", Sean Anderson, Bit Twiddling Hacks).
+#[inline]
+fn special(bytes: &[u8; 8], first: u8) -> u64 {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
+    let word = u64::from_ne_bytes(*bytes);
+    let below = |word: u64, byte: u8| word.wrapping_sub(ONES * u64::from(byte)) & !word;
+    let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    // Adding one makes 0x7F the first with its top bit set.
+    (below(word, first) | is(b'"') | is(b'\\') | word | word.wrapping_add(ONES)) & TOPS
 }
 
 fn put_text(out: &mut Vec<u8>, byte: u8, place: Place) {
@@ -157,6 +161,13 @@ mod tests {
                 value[at] = b' ';
                 assert_eq!(written(&value, Place::Bare).len(), length + 3);
                 assert_eq!(written(&value, Place::Json).len(), length);
+                for byte in 0..=255_u8 {
+                    value[at] = byte;
+                    let plain = matches!(byte, b'!' | b'#'..=b'[' | b']'..=b'~');
+                    assert_eq!(is_plain(&value, Place::Bare), plain, "{byte} at {at} of {length}");
+                    let plain = plain || byte == b' ';
+                    assert_eq!(is_plain(&value, Place::Json), plain, "{byte} at {at} of {length}");
+                }
             }
         }
         assert_eq!(written(&[b'x'; 5000], Place::Quoted).len(), VALUE_BYTES_MAX);
