@@ -1,5 +1,6 @@
 //! The content of an answer, and answers that are made while they are sent.
 
+use std::collections::VecDeque;
 use std::fmt;
 
 use corelane_eventloop::{Chunk, ConnId, File, Files, Nanos, Out};
@@ -125,6 +126,8 @@ pub enum Produced {
     /// There is more: ask again as soon as the connection can take it. Nothing may have been put for
     /// a few times in a row; [`Wait`](Produced::Wait) is for when that can last.
     More,
+    /// There is more, but this piece took long to make: others have their turn first.
+    Yield,
     /// There will be more: ask again when [`Turn::pull`](crate::Wakes::pull) names the connection.
     Wait,
     /// That was all.
@@ -145,8 +148,7 @@ pub(crate) enum StreamFraming {
 
 /// Where a streamed answer is put.
 pub struct Sink<'a> {
-    pub(crate) out: Out<'a>,
-    pub(crate) framing: StreamFraming,
+    pub(crate) to: To<'a>,
     pub(crate) files: &'a mut (dyn Files + Send),
     pub(crate) now: Nanos,
     pub(crate) conn: ConnId,
@@ -154,16 +156,33 @@ pub struct Sink<'a> {
     pub(crate) bytes: u64,
 }
 
+/// What a sink does with what is put into it.
+pub(crate) enum To<'a> {
+    /// Sends it.
+    Out(Out<'a>, StreamFraming),
+    /// Keeps it, for content that is made from other content.
+    #[cfg_attr(not(feature = "compress"), expect(dead_code, reason = "compression uses it"))]
+    Aside(&'a mut VecDeque<Content>),
+}
+
 impl Sink<'_> {
     /// Adds bytes, by copying them.
     pub fn put(&mut self, bytes: &[u8]) {
+        if let To::Aside(pieces) = &mut self.to {
+            return match pieces.back_mut() {
+                Some(Content::Bytes(last)) => last.extend_from_slice(bytes),
+                _ => pieces.push_back(Content::Bytes(bytes.to_vec())),
+            };
+        }
         self.framed(bytes.len() as u64, |out| out.put(bytes));
     }
 
     /// Adds content of known length; what is large is sent from where it is. A stream is ignored.
     pub fn push(&mut self, content: Content) {
-        if let Some(len) = content.len() {
-            self.framed(len, |out| content.put(out));
+        let Some(len) = content.len() else { return };
+        match &mut self.to {
+            To::Aside(pieces) => pieces.push_back(content),
+            To::Out(..) => self.framed(len, |out| content.put(out)),
         }
     }
 
@@ -191,27 +210,41 @@ impl Sink<'_> {
         self.conn
     }
 
+    /// A sink with the same surroundings that keeps what is put into it.
+    #[cfg(feature = "compress")]
+    pub(crate) fn aside<'a>(&'a mut self, pieces: &'a mut VecDeque<Content>) -> Sink<'a> {
+        Sink {
+            to: To::Aside(pieces),
+            files: &mut *self.files,
+            now: self.now,
+            conn: self.conn,
+            trailers: FieldBlock::new(),
+            bytes: 0,
+        }
+    }
+
     fn framed(&mut self, len: u64, put: impl FnOnce(&mut Out<'_>)) {
         // A chunk of no bytes would end the body.
         let Some(bytes) = std::num::NonZeroU64::new(len) else { return };
         self.bytes += len;
-        match self.framing {
-            StreamFraming::UntilClose => put(&mut self.out),
-            StreamFraming::Chunked => {
+        match &mut self.to {
+            To::Aside(_) => {}
+            To::Out(out, StreamFraming::UntilClose) => put(out),
+            To::Out(out, StreamFraming::Chunked) => {
                 let (header, bytes) = encode::chunk_header(bytes);
-                self.out.put(&header[..bytes]);
-                put(&mut self.out);
-                self.out.put(encode::CHUNK_END);
+                out.put(&header[..bytes]);
+                put(out);
+                out.put(encode::CHUNK_END);
             }
         }
     }
 
     /// Ends the content.
     pub(crate) fn end(&mut self) {
-        if self.framing == StreamFraming::Chunked {
-            self.out.put(b"0\r\n");
-            self.out.put(self.trailers.as_bytes());
-            self.out.put(b"\r\n");
+        if let To::Out(out, StreamFraming::Chunked) = &mut self.to {
+            out.put(b"0\r\n");
+            out.put(self.trailers.as_bytes());
+            out.put(b"\r\n");
         }
     }
 }

@@ -4,7 +4,7 @@ use corelane_eventloop::{Flow, Full, Io, Nanos, OutQueue, Parts, Turn};
 use corelane_parser::http1::FieldBlock;
 
 use crate::conn::{Conn, Manner};
-use crate::content::{Produced, Sink, StreamFraming};
+use crate::content::{Produced, Sink, StreamFraming, To};
 use crate::handler::{Handler, HttpMail, Ticket};
 use crate::protocol::{Http, is_blank, surroundings};
 use crate::reply::{Reply, Rest};
@@ -148,6 +148,7 @@ impl<H: Handler> Http<H> {
                         }
                         match produce(&mut **stream, framing, io) {
                             Produced::More => {}
+                            Produced::Yield => return Moved::Enough,
                             Produced::Wait => return Moved::Done,
                             Produced::Failed => return Moved::Failed,
                             Produced::End => break,
@@ -220,7 +221,8 @@ fn produce(
 ) -> Produced {
     let (now, conn) = (io.now(), io.id());
     let Parts { out, files, .. } = io.parts(None);
-    let mut sink = Sink { out, framing, files, now, conn, trailers: FieldBlock::new(), bytes: 0 };
+    let to = To::Out(out, framing);
+    let mut sink = Sink { to, files, now, conn, trailers: FieldBlock::new(), bytes: 0 };
     let produced = stream.produce(&mut sink);
     if produced == Produced::End {
         sink.end();

@@ -2,6 +2,7 @@
 //!
 //! | middleware | what |
 //! |---|---|
+//! | `Compress` (feature `compress`) | gzip, brotli and zstd, by what the client accepts |
 //! | [`Cors`] | which other sites' scripts may read answers |
 //! | [`SecurityHeaders`] | fields that make browsers careful |
 //! | [`SetHeaders`] | fields set, added and removed on every response |
@@ -12,6 +13,8 @@
 //! | [`Timeout`], [`BodyLimit`] | limits of routes |
 
 mod accept;
+#[cfg(feature = "compress")]
+mod compress;
 mod cors;
 mod error;
 mod error_pages;
@@ -27,6 +30,8 @@ mod syntax;
 mod trace_parent;
 mod user;
 
+#[cfg(feature = "compress")]
+pub use compress::{COMPRESSIBLE, Compress};
 pub use cors::{Cors, CorsBuilder};
 pub use error::MiddlewareError;
 pub use error_pages::ErrorPages;

@@ -1,0 +1,7 @@
+//! Middleware about effort: compression.
+
+// Helpers outside of test functions are not covered by `allow-unwrap-in-tests`.
+#![allow(clippy::unwrap_used)]
+
+#[cfg(feature = "compress")]
+mod compress;
