@@ -214,7 +214,7 @@ pub struct AccessLane {
 impl AccessLane {
     /// Puts a record's line into the ring, or drops it if there is no room.
     ///
-    /// Cost: 100 to 300 ns for a `combined` line; see `benches/benches/accesslog.rs`.
+    /// Cost: about 2,200 instructions for a `combined` line; see `benches/benches/accesslog.rs`.
     pub fn record(&mut self, record: &AccessRecord<'_>) {
         self.line.clear();
         self.format.put(&mut self.line, record, &mut self.clock);
