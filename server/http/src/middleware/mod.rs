@@ -30,6 +30,7 @@ mod syntax;
 mod trace_parent;
 mod user;
 
+pub(crate) use accept::quality as accept_quality;
 #[cfg(feature = "compress")]
 pub use compress::{COMPRESSIBLE, Compress};
 pub use cors::{Cors, CorsBuilder};

@@ -8,6 +8,8 @@
 //! | [`Endpoint`] | plain, `async` and body-reading functions |
 //! | [`Lane`] | timers, futures and streamed responses for `async` handlers |
 //! | [`Response`], [`IntoResponse`], [`Json`] | what they return |
+//! | [`Request::param`], [`json`](Request::json), [`query_as`](Request::query_as), [`form`](Request::form), [`cookie`](Request::cookie) | typed access, and [`InputError`] that says what is wrong |
+//! | [`SetCookie`] | cookies |
 //! | [`Middleware`] | what stands before them |
 //! | [`Router`] | paths to values, usable alone |
 //! | [`testing`] | requests through all of it, without a socket |
@@ -15,10 +17,15 @@
 mod app;
 mod chain;
 mod channel;
+mod cookies;
 mod endpoint;
 mod extensions;
+mod extract;
+#[cfg(test)]
+mod extract_tests;
 mod head;
 mod hosts;
+mod input;
 mod lane;
 mod later;
 mod params;
@@ -35,9 +42,11 @@ mod upload;
 pub use app::{App, Observe, Work};
 pub use chain::{Before, LocalFuture, Middleware, RouteLimits};
 pub use channel::{ClientGone, Writer};
+pub use cookies::{CookieError, SameSite, SetCookie};
 pub use endpoint::Endpoint;
 pub use extensions::Extensions;
 pub use hosts::Hosts;
+pub use input::{Fault, Input, InputError};
 pub use lane::Lane;
 pub use params::Params;
 pub use request::{OwnedRequest, Request};
