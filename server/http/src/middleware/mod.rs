@@ -8,14 +8,20 @@
 //! | [`SetHeaders`] | fields set, added and removed on every response |
 //! | [`RequestId`] | a name for every request |
 //! | [`HostCheck`] | which names the server answers to |
+//! | `BasicAuth` | names and passwords; with the feature `basic-auth` |
+//! | [`BearerAuth`] | tokens |
 //! | [`RateLimit`] | how often clients may ask, over the whole process |
 //! | [`ErrorPages`] | what people see when something is wrong |
 //! | [`Timeout`], [`BodyLimit`] | limits of routes |
 
 mod accept;
+#[cfg(feature = "basic-auth")]
+mod basic_auth;
+mod bearer_auth;
 #[cfg(feature = "compress")]
 mod compress;
 mod cors;
+mod credentials;
 mod error;
 mod error_pages;
 mod host_check;
@@ -29,8 +35,13 @@ mod set_headers;
 mod syntax;
 mod trace_parent;
 mod user;
+#[cfg(feature = "basic-auth")]
+mod users;
 
 pub(crate) use accept::quality as accept_quality;
+#[cfg(feature = "basic-auth")]
+pub use basic_auth::BasicAuth;
+pub use bearer_auth::{BearerAuth, BearerError};
 #[cfg(feature = "compress")]
 pub use compress::{COMPRESSIBLE, Compress};
 pub use cors::{Cors, CorsBuilder};
@@ -46,3 +57,5 @@ pub use security_headers::SecurityHeaders;
 pub use set_headers::SetHeaders;
 pub use trace_parent::TraceParent;
 pub use user::User;
+#[cfg(feature = "basic-auth")]
+pub use users::Users;

@@ -3,6 +3,7 @@
 // Helpers outside of test functions are not covered by `allow-unwrap-in-tests`.
 #![allow(clippy::unwrap_used)]
 
+mod auth;
 mod cors;
 mod error_pages;
 mod fields;
