@@ -3,11 +3,15 @@
 //! Exit codes: 0 for an orderly end, 1 for a failure at run time, 2 for wrong usage, 78 for a wrong
 //! configuration.
 
+mod check;
+mod completions;
+mod config;
 mod fixed;
 mod http;
 mod limits;
 mod listen;
 mod logs;
+mod man;
 mod run;
 mod site;
 mod torture;
@@ -52,6 +56,14 @@ enum Command {
     Fixed(Box<fixed::Args>),
     /// Attack an HTTP/1.1 server and say which rules it breaks.
     Torture(torture::Args),
+    /// Check a configuration file, and say all that is wrong with it.
+    Check(check::Args),
+    /// Show the configuration that is in force, or the schema of files.
+    Config(config::Args),
+    /// Print a script that completes this program's commands and options.
+    Completions(completions::Args),
+    /// Print the manual page, or write one for each command.
+    Man(man::Args),
 }
 
 /// Why a command ended without success.
@@ -92,6 +104,10 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => site::run_serve(*args, of_command(&matches)),
         Command::Fixed(args) => fixed::run(*args),
         Command::Torture(args) => torture::run(args),
+        Command::Check(args) => check::run(args),
+        Command::Config(args) => config::run(args),
+        Command::Completions(args) => completions::run(args),
+        Command::Man(args) => man::run(args),
     });
     let code = match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -11,6 +11,7 @@ use super::address;
 use super::check_site::{self, middleware};
 use super::finding::{index_path, key_path};
 use super::keys::{Config, LogPath};
+use crate::logs::AccessFormat;
 
 /// What was found: each with its path and a message.
 #[derive(Default)]
@@ -143,13 +144,8 @@ fn logs(config: &Config, found: &mut Found) {
             found.folder("logs.access.path", folder);
         }
     }
-    let known = ["common", "combined", "json"];
-    if !known.contains(&access.format.as_str()) && !access.format.contains('$') {
-        let message = "expected common, combined, json, or a text with `$variables`";
-        found.error("logs.access.format", message);
-    }
-    if access.format.contains(['\n', '\r']) {
-        found.error("logs.access.format", "a line of the log cannot hold line breaks");
+    if let Err(error) = access.format.parse::<AccessFormat>() {
+        found.error("logs.access.format", error.to_string());
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::finding::{Finding, Origin};
+use super::finding::{FINDINGS_MAX, Finding, Origin};
 use super::{json, toml};
 
 /// The largest file that is read.
@@ -77,9 +77,14 @@ impl Document {
         let finding =
             |fault: Fault| at(lines.place(fault.offset), fault.path.clone(), fault.message);
         let (tree, offsets, faults) = reading.map_err(finding)?;
-        findings.extend(faults.into_iter().map(finding));
+        findings.extend(faults.into_iter().take(FINDINGS_MAX).map(finding));
         let places = offsets.into_iter().map(|(path, offset)| (path, lines.place(offset)));
         Ok(Document { path: path.to_owned(), tree, places: places.collect() })
+    }
+
+    /// Whether there is a file.
+    pub(super) fn is_file(&self) -> bool {
+        !self.path.as_os_str().is_empty()
     }
 
     /// Where the value of this path stands, or the nearest around it.

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::Config;
-use super::finding::{index_path, key_path};
+use super::finding::{FINDINGS_MAX, index_path, key_path};
 use super::shape::{Kind, Leaf, Section, Shape};
 use super::suggest::closest;
 use super::values::unexpected;
@@ -100,7 +100,9 @@ impl Look<'_> {
     }
 
     fn complain(&mut self, path: &str, message: String) -> bool {
-        self.findings.push((path.to_owned(), message));
+        if self.findings.len() < FINDINGS_MAX {
+            self.findings.push((path.to_owned(), message));
+        }
         false
     }
 }

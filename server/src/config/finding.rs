@@ -79,6 +79,9 @@ impl fmt::Display for Findings {
 
 impl std::error::Error for Findings {}
 
+/// So many findings of one kind are collected; who has more has another problem.
+pub(super) const FINDINGS_MAX: usize = 200;
+
 /// The path of a key below `path`.
 pub(super) fn key_path(path: &str, key: &str) -> String {
     let plain = !key.is_empty()

@@ -91,7 +91,7 @@ section! {
         /// Largest request head.
         max_head: Bytes<256, 262_144> = "32K" => Restart;
         /// Most fields of a request head.
-        max_fields: Count<1, 100> = 100 => Hot;
+        max_fields: Count<1, 100> = 64 => Hot;
         /// Largest request body.
         max_body: Bytes<0, MAX_SIZE> = "1M" => Hot;
         /// Let pass what keeps some clients out and cannot change where a request ends.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::document::Document;
-use super::finding::{Finding, Findings, Origin, index_path, key_path, parent};
+use super::finding::{FINDINGS_MAX, Finding, Findings, Origin, index_path, key_path, parent};
 use super::settings::{self, Setting};
 use super::shape::{Kind, Shape};
 use super::values::Single;
@@ -113,9 +113,15 @@ impl Sources {
 }
 
 impl Effective {
-    /// Where the value at this path comes from.
+    /// Where the value at this path comes from; for an object, the first of its values that was given.
     pub fn origin(&self, path: &str) -> Origin {
-        origin(&self.origins, path).unwrap_or(Origin::Default(self.config.environment))
+        let below = || {
+            let from = self.origins.range(path.to_owned()..);
+            let mut near = from.take_while(|(known, _)| known.starts_with(path));
+            near.find(|(known, _)| is_within(known, path)).map(|(_, origin)| origin.clone())
+        };
+        let around = || origin(&self.origins, path);
+        below().or_else(around).unwrap_or(Origin::Default(self.config.environment))
     }
 }
 
@@ -243,7 +249,7 @@ impl Layers {
             removed.iter().any(|removed| is_within(path, removed) || is_within(removed, path))
         };
         let add = |found: Vec<(String, String)>, findings: &mut Vec<Finding>| {
-            let known = found.into_iter().filter(|(path, _)| !doubtful(path));
+            let known = found.into_iter().take(FINDINGS_MAX).filter(|(path, _)| !doubtful(path));
             findings.extend(known.map(|(path, message)| Finding {
                 origin: place(&path),
                 path,
@@ -269,7 +275,9 @@ impl Layers {
                 _ => None,
             };
             let is_chosen = |path: &str| origin(&origins, path).is_some() && preset(path).is_none();
-            let found = check::check(config, &is_chosen);
+            let mut found = check::check(config, &is_chosen);
+            // Without a file, that it says nothing is no news.
+            found.warnings.retain(|(path, _)| !path.is_empty() || document.is_file());
             add(found.errors, &mut self.findings);
             if self.findings.is_empty() {
                 add(found.warnings, &mut self.warnings);
@@ -370,7 +378,13 @@ fn merge(
                 }
             }
             value => {
-                origins.retain(|known, _| known == &path || !is_within(known, &path));
+                let from = origins.range(path.clone()..).map(|(known, _)| known);
+                let replaced: Vec<String> = from
+                    .take_while(|known| known.starts_with(&path))
+                    .filter(|known| is_within(known, &path))
+                    .cloned()
+                    .collect();
+                replaced.iter().for_each(|known| drop(origins.remove(known)));
                 origins.insert(path.clone(), origin(&path));
                 base.insert(key, value);
             }

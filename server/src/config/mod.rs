@@ -15,7 +15,9 @@ mod document;
 pub(crate) mod duration;
 mod examine;
 mod finding;
+pub(crate) mod flags;
 mod json;
+mod json_schema;
 mod keys;
 mod load;
 mod middleware;
@@ -29,11 +31,16 @@ mod toml;
 mod values;
 
 #[cfg(test)]
+mod page;
+#[cfg(test)]
+mod property;
+#[cfg(test)]
 mod tests;
 
 pub use diff::{Change, Diff};
 pub use document::FILE_BYTES_MAX;
 pub use finding::{Finding, Findings, Origin};
+pub use json_schema::{json_schema, json_schema_text};
 pub use keys::{
     Accept, AccessLog, Config, Environment, Limits, Listener, LogFilter, LogFormat, LogPath, Logs,
     Metrics, Overload, StatsdTarget, Tag, Timeouts,

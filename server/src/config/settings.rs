@@ -130,12 +130,23 @@ pub(super) fn by_variable<'s>(
     if let Some(setting) = settings.iter().find(|setting| setting.variable == name) {
         return Ok(Some(setting));
     }
-    let names = settings.iter().map(|setting| setting.variable.as_str());
-    Err(match closest(name, names) {
-        Some(meant) => format!("unknown variable, passed over; did you mean `{meant}`?"),
+    // Without the prefix, which is like itself in all of them.
+    let names = settings.iter().filter_map(|setting| setting.variable.strip_prefix(PREFIX));
+    Err(match closest(name.strip_prefix(PREFIX).unwrap_or(name), names) {
+        Some(meant) => format!("unknown variable, passed over; did you mean `{PREFIX}{meant}`?"),
         None => "unknown variable, passed over; `corelane config show --origin` lists the keys, \
                  whose variables are `CORELANE_` and the key in capitals"
             .to_owned(),
+    })
+}
+
+/// Whether the key at this path is a time.
+pub(super) fn is_time(path: &str) -> bool {
+    let settings = settings();
+    let found = settings.iter().find(|setting| setting.path == path);
+    found.is_some_and(|setting| match setting.shape.inner() {
+        Shape::Leaf(leaf) => leaf.name.starts_with("time"),
+        _ => false,
     })
 }
 

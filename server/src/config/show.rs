@@ -72,6 +72,7 @@ impl Effective {
         }
         let mut text = String::new();
         for Entry { path, value, origin } in self.entries() {
+            let path = if path.starts_with('$') { format!("\"{path}\"") } else { path };
             let line = match value {
                 Value::Null => format!("# {path} has no value"),
                 value => format!("{path} = {}", inline(value)),

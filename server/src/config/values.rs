@@ -399,7 +399,7 @@ macro_rules! choice {
         pub enum $choice { $($(#[doc = $doc])+ $variant),+ }
 
         impl $crate::config::values::Single for $choice {
-            const NAME: &'static str = concat!($("`", $word, "` "),+);
+            const NAME: &'static str = concat!("one of" $(, " `", $word, "`")+);
 
             fn schema() -> serde_json::Value {
                 serde_json::json!({ "enum": [$($word),+] })

@@ -12,6 +12,7 @@ mod admin;
 mod client;
 mod closes;
 mod command_line;
+mod config;
 mod descriptors;
 mod drain;
 mod listen;
