@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use clap::parser::ValueSource;
 use clap::{ArgMatches, ValueEnum};
 use corelane_http::{Http, HttpCounters, HttpMetrics};
 use serde_json::{Value, json};
@@ -195,84 +194,10 @@ fn name(value: impl ValueEnum) -> String {
     value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
-/// Flags that stand for keys of the configuration: name of the argument, flag, key.
-const FLAGS: [(&str, &str, &str); 30] = [
-    ("position", "PORT", "port"),
-    ("port", "--port", "port"),
-    ("bind", "--bind", "listeners"),
-    ("workers", "--workers", "workers"),
-    ("accept", "--accept", "accept"),
-    ("backlog", "--backlog", "limits.backlog"),
-    ("max_connections", "--max-connections", "limits.max_connections"),
-    ("accept_rate", "--accept-rate", "limits.accept_rate"),
-    ("overload", "--overload", "limits.overload"),
-    ("preallocate", "--preallocate", "limits.preallocate"),
-    ("max_buffer_memory", "--max-buffer-memory", "limits.max_buffer_memory"),
-    ("max_unsent", "--max-unsent", "limits.max_unsent"),
-    ("busy_poll", "--busy-poll", "busy_poll"),
-    ("drain_timeout", "--drain-timeout", "drain_timeout"),
-    ("head_timeout", "--head-timeout", "timeouts.head"),
-    ("idle_timeout", "--idle-timeout", "timeouts.idle"),
-    ("min_rate", "--min-rate", "limits.min_rate"),
-    ("rate_grace", "--rate-grace", "timeouts.rate_grace"),
-    ("max_stall", "--max-stall", "timeouts.max_stall"),
-    ("max_requests", "--max-requests", "limits.max_requests"),
-    ("max_age", "--max-age", "timeouts.max_age"),
-    ("max_head", "--max-head", "limits.max_head"),
-    ("max_fields", "--max-fields", "limits.max_fields"),
-    ("max_body", "--max-body", "limits.max_body"),
-    ("statsd_name", "--statsd-name", "metrics.name"),
-    ("statsd_interval", "--statsd-interval", "metrics.interval"),
-    ("statsd_tag", "--statsd-tag", "metrics.tags"),
-    ("admin", "--admin", "admin"),
-    ("access_log", "--access-log", "logs.access.path"),
-    ("access_log_format", "--access-log-format", "logs.access.format"),
-];
-
-/// Flags that switch.
-const SWITCHES: [(&str, &str, &str, &str); 3] = [
-    ("no_pin", "--no-pin", "pin", "false"),
-    ("lenient", "--lenient", "limits.lenient", "true"),
-    ("watch", "--watch", "watch", "true"),
-];
-
-/// Adds the flags that were given.
-fn with_flags(mut sources: Sources, matches: &ArgMatches) -> Sources {
-    let given = |id: &str| {
-        matches.try_contains_id(id).unwrap_or(false)
-            && matches.value_source(id) == Some(ValueSource::CommandLine)
-    };
-    let text = |id: &str| {
-        let values = matches.get_raw(id).into_iter().flatten();
-        values.map(|value| value.to_string_lossy()).collect::<Vec<_>>().join(",")
-    };
-    for (id, flag, key) in FLAGS {
-        if given(id) {
-            sources = sources.flag(flag, key, text(id));
-        }
-    }
-    for (id, flag, key, value) in SWITCHES {
-        if given(id) {
-            sources = sources.flag(flag, key, value);
-        }
-    }
-    if given("environment") {
-        sources = sources.flag("--environment", "environment", text("environment"));
-    }
-    if given("log_level") {
-        sources = sources.flag("--log-level", "logs.level", text("log_level"));
-    }
-    if given("statsd") {
-        let target = Some(text("statsd")).filter(|target| target != "off").unwrap_or_default();
-        sources = sources.flag("--statsd", "metrics.statsd", target);
-    }
-    sources
-}
-
 pub(super) fn run_static(args: StaticArgs, matches: &ArgMatches) -> Result<(), Failure> {
     let document = args.document()?.to_string();
     let sources = Sources::new().text("corelane static", document);
-    let sources = with_flags(sources.variables(std::env::vars_os()), matches);
+    let sources = sources.variables(std::env::vars_os()).arguments(matches);
     let Ok(dir) = std::fs::metadata(&args.dir) else {
         let dir = args.dir.display();
         return Err(Failure::Usage(format!("{dir}: there is no such folder; name one to serve")));
@@ -289,7 +214,7 @@ pub(super) fn run_serve(args: ServeArgs, matches: &ArgMatches) -> Result<(), Fai
     if let Some(file) = &args.config {
         sources = sources.file(file);
     }
-    run(with_flags(sources.variables(std::env::vars_os()), matches), args.config)
+    run(sources.variables(std::env::vars_os()).arguments(matches), args.config)
 }
 
 /// Serves what the sources say, until it is told to stop.
