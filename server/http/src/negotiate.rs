@@ -161,7 +161,8 @@ pub fn encoding<'a>(
     let mut named: [Option<Weight>; Encoding::ALL.len()] = [None; 4];
     let mut others = None;
     for member in all(values) {
-        if !member.parameters.trim_ascii().is_empty() {
+        // Codings have no parameters.
+        if parameters(member.parameters).next().is_some() {
             continue;
         }
         let place = match Encoding::of(member.name) {
@@ -421,6 +422,7 @@ mod tests {
             ("gz ip, br", &[G, B], Some(B)),
             ("\"gzip, br", &[G, B], Some(I)),
             (",,;,gzip", &[G], Some(G)),
+            ("gzip;;q=0.5", &[G], Some(G)),
         ];
         for (accept, offered, expected) in cases {
             assert_eq!(encoding([accept.as_bytes()], offered), *expected, "{accept}");
