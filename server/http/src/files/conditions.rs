@@ -82,7 +82,16 @@ impl<'a> Conditions<'a> {
     }
 
     /// Steps 1 to 4 of §13.2.2, for GET and HEAD of something that exists.
+    #[inline]
     pub(crate) fn judge(&self, known: &Validators) -> Outcome {
+        let none = self.if_match.is_empty()
+            && self.if_none_match.is_empty()
+            && matches!(self.if_modified_since, Single::Absent)
+            && matches!(self.if_unmodified_since, Single::Absent);
+        if none { Outcome::Go } else { self.judge_preconditions(known) }
+    }
+
+    fn judge_preconditions(&self, known: &Validators) -> Outcome {
         let own = own_tag(known);
         if !self.if_match.is_empty() {
             if !names(&self.if_match, |tag| tag.is_strongly(own)) {

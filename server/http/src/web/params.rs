@@ -52,7 +52,10 @@ impl<'a> Params<'a> {
 
     /// The parameter as it stands in the path, still encoded.
     pub fn raw(&self, name: &str) -> Option<&'a str> {
-        self.iter().find(|(key, _)| *key == name).map(|(_, value)| value)
+        match &self.0 {
+            Kind::Matched(params) => params.get(name),
+            _ => self.iter().find(|(key, _)| *key == name).map(|(_, value)| value),
+        }
     }
 
     /// The parameter, decoded; `None` also if that is not UTF-8.
