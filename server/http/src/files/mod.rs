@@ -68,8 +68,9 @@
 //! - Names are looked up, and small files read, on the lane itself; data of larger ones is read by the
 //!   kernel when it is sent. A disk that is slow to answer holds up the lane's other connections.
 //! - A file that is replaced by renaming goes on to be sent as it was. One that is written to in place
-//!   while it is sent may arrive as a mixture, as from any server that does not copy; if it shrinks,
-//!   the connection is closed, because its length was promised.
+//!   while it is sent may arrive as a mixture, as from any server that does not copy: even what the
+//!   kernel has taken and the client has not is still the file's own pages. If it shrinks, the
+//!   connection is closed, because its length was promised; if it grows, what was promised is sent.
 //! - Symbolic links are followed within the root, or not at all:
 //!   [`Links`](corelane_eventloop::Links) says so when the root is added.
 
