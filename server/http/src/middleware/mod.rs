@@ -12,6 +12,7 @@
 //! | [`BearerAuth`] | tokens |
 //! | [`RateLimit`] | how often clients may ask, over the whole process |
 //! | [`ErrorPages`] | what people see when something is wrong |
+//! | [`LoadShedder`] | what is refused first when there is too much to do |
 //! | [`Timeout`], [`BodyLimit`] | limits of routes |
 
 mod accept;
@@ -27,6 +28,7 @@ mod error_pages;
 mod host_check;
 mod limits;
 mod network;
+mod priority;
 mod rate_limit;
 mod rate_limiter;
 mod request_id;
@@ -50,6 +52,7 @@ pub use error_pages::ErrorPages;
 pub use host_check::HostCheck;
 pub use limits::{BodyLimit, Timeout};
 pub use network::{Network, NetworkError};
+pub use priority::{LoadGate, LoadLimits, LoadShedder, LoadShedderBuilder, Priority, ShedCounts};
 pub use rate_limit::RateLimit;
 pub use rate_limiter::{Allowance, Quota, RateLimiter};
 pub use request_id::{Id, RequestId};
