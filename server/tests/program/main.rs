@@ -19,6 +19,7 @@ mod listen;
 mod logs;
 mod process;
 mod refusals;
+mod reload;
 mod requests;
 mod responses;
 mod statsd;

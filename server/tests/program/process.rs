@@ -258,6 +258,24 @@ impl Scratch {
         Scratch(path)
     }
 
+    /// A folder with these files, removed when dropped.
+    pub(crate) fn folder(name: &str, files: &[(&str, &[u8])]) -> Scratch {
+        let folder = scratch(name);
+        for (name, contents) in files {
+            let file = folder.join(name);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, contents).unwrap();
+        }
+        Scratch(folder)
+    }
+
+    /// Other contents, all at once, as careful editors write them.
+    pub(crate) fn replace(&self, contents: &[u8]) {
+        let beside = self.0.with_extension("new");
+        std::fs::write(&beside, contents).unwrap();
+        std::fs::rename(beside, &self.0).unwrap();
+    }
+
     pub(crate) fn path(&self) -> &str {
         self.0.to_str().unwrap()
     }
@@ -265,7 +283,9 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
+        // One of the two fails, without harm.
         let _ = std::fs::remove_file(&self.0);
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

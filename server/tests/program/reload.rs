@@ -1,0 +1,194 @@
+//! Configurations that change while they are served.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::client::{Client, GET, Response};
+use crate::process::{Program, Scratch, corelane, wait_until};
+
+/// A site whose page names its generation.
+fn site(generation: u64) -> Vec<u8> {
+    let config = json!({
+        "port": 0,
+        "host": "127.0.0.1",
+        "workers": 2,
+        "pin": false,
+        "admin": "127.0.0.1:0",
+        "metrics": { "statsd": null },
+        "routes": [{ "path": "/", "fixed": { "body": format!("generation {generation}") } }],
+    });
+    config.to_string().into_bytes()
+}
+
+fn serve(file: &Scratch) -> Program {
+    Program::start(corelane(&["serve", "--config", file.path()]))
+}
+
+fn ask(client: &mut Client, request: &[u8]) -> Response {
+    client.send(request);
+    client.response()
+}
+
+/// What `/status` says of the configuration.
+fn status(program: &Program) -> Value {
+    let response = ask(&mut program.admin(), b"GET /status HTTP/1.1\r\nHost: a\r\n\r\n");
+    let status: Value = serde_json::from_slice(&response.body).unwrap();
+    status["configuration"].clone()
+}
+
+fn page(program: &Program) -> String {
+    ask(&mut program.connect(), GET).text().to_owned()
+}
+
+#[test]
+fn a_hundred_reloads_under_load_fail_no_request() {
+    let file = Scratch::new("reload.json", &site(1));
+    let mut program = serve(&file);
+    let stop = Arc::new(AtomicBool::new(false));
+    let served = Arc::new(AtomicU64::new(0));
+    let load = |closes: bool| {
+        let (address, stop, served) = (program.address(), stop.clone(), served.clone());
+        thread::spawn(move || {
+            let mut client = Client::connect(address);
+            let mut latest = 0;
+            while !stop.load(Ordering::Relaxed) {
+                if closes {
+                    client = Client::connect(address);
+                }
+                let response = ask(&mut client, GET);
+                assert_eq!(response.status, 200);
+                let generation: u64 =
+                    response.text().strip_prefix("generation ").unwrap().parse().unwrap();
+                // Lanes take a configuration over one by one; a connection stays on its lane.
+                assert!(closes || generation >= latest, "{generation} after {latest}");
+                latest = generation;
+                served.fetch_add(1, Ordering::Relaxed);
+            }
+        })
+    };
+    let clients = [load(false), load(false), load(true)];
+    for generation in 2..=101 {
+        file.replace(&site(generation));
+        program.signal(Signal::HUP);
+        wait_until("it is loaded", || status(&program)["generation"] == generation);
+    }
+    wait_until("every lane has it", || (0..8).all(|_| page(&program) == "generation 101"));
+    let before = served.load(Ordering::Relaxed);
+    wait_until("requests go on", || served.load(Ordering::Relaxed) > before + 100);
+    stop.store(true, Ordering::Relaxed);
+    for client in clients {
+        client.join().unwrap();
+    }
+    let status = status(&program);
+    assert_eq!(status["reloads"]["succeeded"], 100);
+    assert_eq!(status["reloads"]["failed"], 0);
+    program.terminate();
+    assert_eq!(program.wait().code, Some(0));
+}
+
+#[test]
+fn a_bad_file_changes_nothing_and_is_seen() {
+    let file = Scratch::new("bad.json", &site(1));
+    let mut program = serve(&file);
+    let bad: [(&[u8], &str); 5] = [
+        (b"{", "not JSON"),
+        (b"{ \"prot\": 1 }", "did you mean `port`?"),
+        (b"{ \"routes\": [{ \"path\": \"x\", \"fixed\": {} }] }", "expected a path"),
+        (b"{ \"static_dir\": \"/nonexistent\" }", "/nonexistent"),
+        (
+            b"{ \"routes\": [{ \"path\": \"/{a}\", \"fixed\": {} }, \
+              { \"path\": \"/{b}\", \"fixed\": {} }] }",
+            "routes[1].path",
+        ),
+    ];
+    for (round, (text, said)) in bad.iter().cycle().take(10).enumerate() {
+        file.replace(text);
+        program.signal(Signal::HUP);
+        wait_until("it is refused", || status(&program)["reloads"]["failed"] == round as u64 + 1);
+        let status = status(&program);
+        assert_eq!(status["generation"], 1);
+        assert_eq!(status["reloads"]["last_success"], false);
+        let error = status["reloads"]["error"].as_str().unwrap();
+        assert!(error.contains(said), "{error}");
+        assert_eq!(page(&program), "generation 1");
+    }
+    file.replace(&site(2));
+    program.signal(Signal::HUP);
+    wait_until("it is loaded", || status(&program)["generation"] == 2);
+    assert_eq!(status(&program)["reloads"]["last_success"], true);
+    program.terminate();
+    let finished = program.wait();
+    assert_eq!(finished.code, Some(0));
+    assert!(finished.stderr.contains("the old configuration stays in force"));
+}
+
+#[test]
+fn what_needs_a_restart_is_told_and_does_not_change() {
+    let file = Scratch::new("restart.json", &site(1));
+    let program = serve(&file);
+    let mut other: Value = serde_json::from_slice(&site(2)).unwrap();
+    other["workers"] = json!(1);
+    file.replace(other.to_string().as_bytes());
+    program.signal(Signal::HUP);
+    wait_until("it is loaded", || status(&program)["generation"] == 2);
+    assert_eq!(status(&program)["pending_restart"], json!(["workers: 2 -> 1"]));
+    file.replace(&site(3));
+    program.signal(Signal::HUP);
+    wait_until("it is loaded", || status(&program)["generation"] == 3);
+    assert_eq!(status(&program)["pending_restart"], json!([]));
+}
+
+#[test]
+fn a_watched_file_is_loaded_by_itself() {
+    let watched = |generation| {
+        let mut config: Value = serde_json::from_slice(&site(generation)).unwrap();
+        config["watch"] = json!(true);
+        config.to_string().into_bytes()
+    };
+    let file = Scratch::new("watch.json", &watched(1));
+    let program = serve(&file);
+    // Two in a row: the second counts.
+    file.replace(b"{");
+    file.replace(&watched(2));
+    wait_until("it is loaded", || page(&program) == "generation 2");
+}
+
+#[test]
+fn a_wrong_configuration_ends_the_start_with_78() {
+    let file = Scratch::new("wrong.json", b"{\n  \"prot\": 1\n}");
+    let finished = crate::process::run(&["serve", "--config", file.path()]);
+    assert_eq!(finished.code, Some(78), "{finished:?}");
+    let said = format!("{}:2:3: prot: unknown key; did you mean `port`?", file.path());
+    assert!(finished.stderr.contains(&said), "{}", finished.stderr);
+}
+
+#[test]
+fn the_five_keys_are_enough() {
+    let folder = Scratch::folder("five", &[("index.html", b"<p>five")]);
+    let config = json!({
+        "host": "127.0.0.1",
+        "port": 0,
+        "static_dir": folder.path(),
+        "workers": 1,
+        "connection_timeout_ms": 5000,
+    });
+    let file = Scratch::new("five.json", config.to_string().as_bytes());
+    let program = serve(&file);
+    assert!(program.announcement.contains("head 5s"), "{}", program.announcement);
+    assert!(program.announcement.contains("idle 5s"), "{}", program.announcement);
+    assert_eq!(page(&program), "<p>five");
+}
+
+#[test]
+fn flags_win_over_variables_and_those_over_the_file() {
+    let file = Scratch::new("ranks.json", &site(1));
+    let mut command = corelane(&["serve", "-c", file.path(), "--max-body", "3K"]);
+    command.env("CORELANE_LIMITS_MAX_BODY", "2K").env("CORELANE_TIMEOUTS_IDLE", "7s");
+    let program = Program::start(command);
+    let said = &program.announcement;
+    assert!(said.contains("body 3072 bytes") && said.contains("idle 7s"), "{said}");
+}
