@@ -90,6 +90,9 @@ pub enum Links {
     Within,
     /// None is followed, neither at the end of a path nor on the way.
     Never,
+    /// They are followed wherever they lead: whoever can put one beneath the root gives out any file
+    /// that the process can read.
+    Anywhere,
 }
 
 /// The kinds of directory entries that matter to a server.

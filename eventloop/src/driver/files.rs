@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat2, statat};
 
@@ -58,9 +58,17 @@ impl OsFiles {
     fn beneath(&self, root: RootId, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
         let root = self.roots.get(usize::from(root)).ok_or(io::ErrorKind::NotFound)?;
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        let mut resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-        if root.links == Links::Never {
-            resolve |= ResolveFlags::NO_SYMLINKS;
+        let mut resolve = ResolveFlags::NO_MAGICLINKS;
+        match root.links {
+            Links::Within => resolve |= ResolveFlags::BENEATH,
+            Links::Never => resolve |= ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
+            // Only links may lead out of the root, not the path itself.
+            Links::Anywhere => {
+                if !path.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir))
+                {
+                    return Err(io::ErrorKind::PermissionDenied.into());
+                }
+            }
         }
         openat2(&root.directory, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve).map_err(
             |error| match error {

@@ -2,17 +2,20 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use corelane_eventloop::Files;
+use corelane_http::files::OptionError;
 use corelane_http::middleware::MiddlewareError;
-use corelane_http::web::{App, Endpoint, Hosts, Request, Response, RouteError, Routes};
+use corelane_http::web::{
+    App, Endpoint, Hosts, Middleware as Link, Request, Response, RouteError, Routes,
+};
 use corelane_mempool::Shared as Bytes;
 
+use super::middleware::Levels;
 use super::source::Blueprint;
 use super::{files, middleware};
-use crate::config::{
-    self, Config, FixedResponse, LogPath, Middleware, Redirect, Route, StaticFiles,
-};
+use crate::config::{self, Config, FixedResponse, LogPath, Redirect, Route, StaticFiles};
 use crate::logs::{AccessConfig, AccessLog, AccessLogError, AccessTarget, FormatError};
 
 /// Why an application cannot be built.
@@ -40,6 +43,17 @@ pub enum BuildError {
     /// The access log cannot be opened.
     #[error("logs.access.path: {0}")]
     AccessLog(#[from] AccessLogError),
+    /// Files cannot be served like that.
+    #[error("{place}: {error}")]
+    Files {
+        /// Which part of the configuration.
+        place: String,
+        /// What is wrong.
+        error: OptionError,
+    },
+    /// There is no thread to check passwords with.
+    #[error("no thread to check passwords with: {0}; check the limit of processes")]
+    Threads(std::io::Error),
     /// A file or folder cannot be used.
     #[error("{place}: {}: {error}", path.display())]
     File {
@@ -57,6 +71,7 @@ pub enum BuildError {
 pub(super) struct Shared {
     bodies: HashMap<PathBuf, Bytes>,
     access: Option<(config::AccessLog, AccessLog)>,
+    pub(super) links: middleware::Shared,
 }
 
 impl Shared {
@@ -75,7 +90,8 @@ impl Shared {
                 bodies.insert(path.to_owned(), Bytes::from(bytes));
             }
         }
-        Ok(Shared { bodies, access })
+        let links = middleware::Shared::after(before.map(|before| &before.links));
+        Ok(Shared { bodies, access, links })
     }
 
     /// The access log, if there is one.
@@ -128,15 +144,16 @@ pub(super) fn try_out(blueprint: &Blueprint) -> Result<(), BuildError> {
 pub(super) fn app(blueprint: &Blueprint, files: &mut dyn Files) -> Result<App, BuildError> {
     let config = &blueprint.config;
     let mut builder = Builder { shared: &blueprint.shared, files };
+    let whole = Levels::new(&config.middleware);
     let mut rest = None;
     let mut named = Vec::new();
     for (at, host) in config.hosts.iter().enumerate() {
         let place = format!("hosts[{at}]");
-        let middleware = host.middleware.within(&config.middleware);
+        let levels = whole.clone().and(&host.middleware, &place);
         let names = host.names.iter().map(|name| Some(name.get().to_owned()));
         // Each name has routes of its own: they are cheap, and hold nothing that must be shared.
         for name in names.chain(host.default.then_some(None)) {
-            let site = builder.site(&host.routes, &middleware, None, &format!("{place}."))?;
+            let site = builder.site(&host.routes, levels.clone(), None, &format!("{place}."))?;
             match name {
                 Some(name) => named.push((format!("{place}.names"), name, site)),
                 None => rest = Some(site),
@@ -147,7 +164,7 @@ pub(super) fn app(blueprint: &Blueprint, files: &mut dyn Files) -> Result<App, B
         Some(rest) => rest,
         None => {
             let files = config.static_dir();
-            builder.site(&config.routes, &config.middleware, files.as_ref(), "")?
+            builder.site(&config.routes, whole, files.as_ref(), "")?
         }
     };
     let mut hosts = Hosts::new(rest);
@@ -168,58 +185,46 @@ impl Builder<'_> {
     fn site(
         &mut self,
         settings: &[Route],
-        middleware: &Middleware,
+        levels: Levels<'_>,
         static_dir: Option<&StaticFiles>,
         place: &str,
     ) -> Result<Routes, BuildError> {
         let mut routes = Routes::new();
         for (at, route) in settings.iter().enumerate() {
             let place = format!("{place}routes[{at}]");
-            let own = route.middleware.within(middleware);
-            let links = middleware::links(&own, self.shared, &format!("{place}.middleware"))?;
-            for (pattern, endpoint) in self.endpoints(route, &place)? {
-                routes = match route.files.is_some() {
-                    true => routes.on("GET", &pattern, endpoint),
-                    false => routes.any(&pattern, endpoint),
-                };
-                routes = routes.named(route.name.as_deref().unwrap_or(route.path.get()));
-                for link in &links {
-                    routes = routes.with_last(link.clone());
-                }
-            }
+            let links = self.links(levels.and(&route.middleware, &place))?;
+            let name = route.name.as_deref().unwrap_or(route.path.get());
+            routes = routes.nest("", around(self.endpoints(route, &place)?, name, links));
         }
-        let links = middleware::links(middleware, self.shared, "middleware")?;
         if let Some(settings) = static_dir {
-            for (pattern, endpoint) in self.files("/", settings, "static_dir")? {
-                routes = routes.on("GET", &pattern, endpoint).named("static_dir");
-                for link in &links {
-                    routes = routes.with_last(link.clone());
-                }
-            }
+            let links = self.links(levels.clone())?;
+            let files = self.files("/", settings, "static_dir")?;
+            routes = routes.nest("", around(files, "static_dir", links));
         }
-        for link in links {
+        for link in self.links(levels)? {
             routes = routes.with_fallback(link);
         }
         Ok(routes)
     }
 
-    /// What a route does, and at which patterns.
-    fn endpoints(
-        &mut self,
-        route: &Route,
-        place: &str,
-    ) -> Result<Vec<(String, Endpoint)>, BuildError> {
+    /// The middleware of the innermost level.
+    fn links(&mut self, levels: Levels<'_>) -> Result<Vec<Rc<dyn Link>>, BuildError> {
+        middleware::links(&levels, self.shared)
+    }
+
+    /// What a route does.
+    fn endpoints(&mut self, route: &Route, place: &str) -> Result<Routes, BuildError> {
         let path = route.path.get();
         if let Some(settings) = &route.files {
-            return self.files(path, settings, &format!("{place}.static.dir"));
+            return self.files(path, settings, &format!("{place}.static"));
         }
         let endpoint = match (&route.fixed, &route.redirect) {
             (Some(settings), _) => fixed(settings, self.shared),
             (None, Some(settings)) => redirect(settings),
             // The configuration was checked: there is one of them.
-            (None, None) => return Ok(Vec::new()),
+            (None, None) => return Ok(Routes::new()),
         };
-        Ok(vec![(path.to_owned(), endpoint)])
+        Ok(Routes::new().any(path, endpoint))
     }
 
     /// The files of a folder, beneath a path.
@@ -228,21 +233,20 @@ impl Builder<'_> {
         path: &str,
         settings: &StaticFiles,
         place: &str,
-    ) -> Result<Vec<(String, Endpoint)>, BuildError> {
+    ) -> Result<Routes, BuildError> {
         let dir = settings.dir.get();
-        let root = self.files.open_root(dir).map_err(|error| BuildError::File {
-            place: place.to_owned(),
-            path: dir.to_owned(),
-            error,
+        let root = self.files.open_root_with(dir, files::links(settings)).map_err(|error| {
+            BuildError::File { place: format!("{place}.dir"), path: dir.to_owned(), error }
         })?;
-        let endpoint = files::endpoint(root, settings, place)?;
-        let prefix = path.trim_end_matches('/');
-        let mut patterns = vec![format!("{prefix}/"), format!("{prefix}/{{*path}}")];
-        if !prefix.is_empty() {
-            patterns.push(prefix.to_owned());
-        }
-        Ok(patterns.into_iter().map(|pattern| (pattern, endpoint.clone())).collect())
+        let service = files::service(root, settings)
+            .map_err(|error| BuildError::Files { place: place.to_owned(), error })?;
+        Ok(service.mount(Routes::new(), path.trim_end_matches('/')))
     }
+}
+
+/// Routes of one name, with their middleware.
+fn around(routes: Routes, name: &str, links: Vec<Rc<dyn Link>>) -> Routes {
+    links.into_iter().fold(routes.all_named(name), Routes::with)
 }
 
 /// The same answer every time.

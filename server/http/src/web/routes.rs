@@ -163,6 +163,15 @@ impl Routes {
         self
     }
 
+    /// Names all of these routes that have no name yet.
+    pub fn all_named(mut self, name: &str) -> Routes {
+        let name: Rc<str> = name.into();
+        for entry in &mut self.entries {
+            entry.name.get_or_insert_with(|| name.clone());
+        }
+        self
+    }
+
     /// Puts middleware before all of these routes, whenever they were or will be added, further in
     /// than what was put before them already.
     pub fn with(mut self, middleware: impl Middleware + 'static) -> Routes {
@@ -184,12 +193,13 @@ impl Routes {
         self
     }
 
-    /// Adds other routes beneath a prefix, which begins with `/` and does not end with it. Their
+    /// Adds other routes beneath a prefix, which is empty or begins with `/` and does not end with it. Their
     /// middleware stands behind that of these routes. A route `/` of theirs is the prefix itself.
     /// Their fallback is not taken over.
     pub fn nest(mut self, prefix: &str, routes: Routes) -> Routes {
         for mut entry in routes.entries {
-            let rest = if entry.pattern == "/" { "" } else { &entry.pattern };
+            let whole = entry.pattern == "/" && !prefix.is_empty();
+            let rest = if whole { "" } else { &entry.pattern };
             entry.pattern = format!("{prefix}{rest}");
             entry.chain.splice(0..0, routes.chain.iter().cloned());
             self.entries.push(entry);
