@@ -15,6 +15,10 @@ use crate::readers::Outcome;
 use crate::services::Services;
 use crate::step::{close, make_dirty};
 
+/// What is left of a file beyond its share of a turn goes along if it is no more than this: most often
+/// it is the length of the head that was sent before it, which is not worth a turn of its own.
+const FILE_REST: u64 = 16 * 1024;
+
 impl<N: Net> Reactor<N> {
     /// Sends what is queued: one gathered send per connection, unless gates or files divide it.
     pub(super) fn flush<P: Protocol>(&mut self, lane: &mut Lane<P>) {
@@ -179,7 +183,8 @@ fn attempt<N: Net, C, M>(
             Ok(Attempt { wanted: bytes, sent, is_file: false })
         }
         Front::File { file, offset, len } => {
-            let wanted = len.min(share as u64);
+            let share = share as u64;
+            let wanted = if len <= share.saturating_add(FILE_REST) { len } else { share };
             let sent = net.send_file(socket, file, offset, wanted);
             Ok(Attempt { wanted: wanted as usize, sent, is_file: true })
         }
