@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod answers;
+mod chance;
 mod changes;
 mod rig;
 mod system;
