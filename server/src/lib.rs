@@ -16,3 +16,5 @@ pub mod site;
 pub mod supervisor;
 #[cfg(feature = "cli")]
 mod torture;
+#[cfg(feature = "http")]
+pub mod web;
