@@ -1,6 +1,7 @@
 //! Recording what a web application answers.
 
 use corelane_eventloop::{Nanos, Origin, Peer};
+use corelane_http::middleware::{Id, User};
 use corelane_http::web::{Observe, Request};
 use corelane_parser::http1::{Method, Version};
 
@@ -11,7 +12,8 @@ use super::{AccessLane, AccessLog, AccessRecord};
 /// A line is written when the response is about to be sent: `body_bytes_sent` is the length of its
 /// content, if that is known by then, also if the client leaves before the end; it is 0 for streams. What
 /// the protocol refuses by itself (a malformed request, a timeout) has no line; it is in the program's log
-/// and in the metrics. The user, the id of the request and the reason of a close are not known here.
+/// and in the metrics. The user is whom middleware has left as a [`User`], the id that of
+/// [`RequestId`](corelane_http::middleware::RequestId); the reason of a close is not known here.
 ///
 /// ```
 /// use corelane::logs::{AccessConfig, AccessLog, AccessObserver, AccessTarget};
@@ -46,6 +48,7 @@ impl Observe for AccessObserver {
             Origin::Accepted(listener) => listener,
             Origin::Connected(_) => 0,
         };
+        let (user, id) = (request.get::<User>(), request.get::<Id>());
         let mut record = AccessRecord {
             // The clock of the wall was read when the head was there.
             time: request.wall() + now.since(request.now()),
@@ -62,7 +65,9 @@ impl Observe for AccessObserver {
             status,
             body_bytes: if silent { 0 } else { bytes.unwrap_or(0) },
             duration: now.since(request.since()),
+            request_id: id.as_deref().map(|id| id.as_str().as_bytes()),
             route: request.route(),
+            user: user.as_deref().map(|user| user.name().as_bytes()),
             connection: Some(request.conn()),
             listener,
             server_port: self.lane.server_port(listener),
@@ -89,8 +94,9 @@ impl Observe for AccessObserver {
 mod tests {
     use super::*;
     use crate::logs::{AccessConfig, AccessTarget};
-    use corelane_http::web::Routes;
+    use corelane_http::middleware::RequestId;
     use corelane_http::web::testing::{TestRequest, TestServer};
+    use corelane_http::web::{Before, Middleware, Routes};
 
     #[test]
     fn each_response_has_a_line_with_what_is_known_of_it() {
@@ -125,5 +131,33 @@ mod tests {
         assert!(lines[2].starts_with(r#""POST /b HTTP/1.1" 200 2 "test" "-" "-" /b "#), "{text}");
         assert!(lines[3].starts_with(r#""GET /c HTTP/1.1" 404 "#), "{text}");
         assert_eq!(lines.len(), 4);
+    }
+
+    #[test]
+    fn whom_middleware_has_recognized_is_named() {
+        struct Recognize;
+        impl Middleware for Recognize {
+            fn name(&self) -> &'static str {
+                "recognize"
+            }
+            fn before(&self, request: &Request<'_>) -> Before {
+                request.insert(User::new("ada"));
+                Before::Next
+            }
+        }
+        let path =
+            std::env::temp_dir().join(format!("corelane-observe-user-{}", std::process::id()));
+        let target = AccessTarget::File(path.clone());
+        let format = "$remote_user $request_id $status".parse().unwrap();
+        let log = AccessLog::open(AccessConfig { format, ..AccessConfig::new(target) }).unwrap();
+        let routes = Routes::new().get("/", |_: &Request<'_>| "hello");
+        let routes = routes.with(RequestId::new().trust_if(|_| true)).with(Recognize);
+        let app = routes.build().unwrap().observed_by(AccessObserver::new(&log));
+        let mut server = TestServer::new(app);
+        assert_eq!(server.send(TestRequest::get("/").header("X-Request-Id", "r-1")).status(), 200);
+        assert!(log.flush(std::time::Duration::from_secs(20)));
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(text, "ada r-1 200\n");
     }
 }
