@@ -20,7 +20,8 @@ const WAYS: usize = 8;
 /// What an entry costs besides its path, fields and contents: about what its allocations take.
 const ENTRY_BYTES: usize = 512;
 
-/// How much a lane remembers of files.
+/// How much the endpoint of one lane remembers of files. A server has as many as it has lanes, times
+/// the directories that it serves.
 ///
 /// ```
 /// use corelane_eventloop::Nanos;
@@ -31,12 +32,11 @@ const ENTRY_BYTES: usize = 512;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheLimits {
-    /// Memory of one lane for paths, fields and contents, in bytes. Default 16 MiB; 0 turns the cache
-    /// off.
+    /// Memory for paths, fields and contents, in bytes. Default 16 MiB; 0 turns the cache off.
     pub bytes: usize,
-    /// Paths of one lane; rounded up to a power of two of at least 8. Default 4,096.
+    /// Paths; rounded up to a power of two of at least 8. Default 4,096.
     pub entries: usize,
-    /// Files of one lane that are kept open. Default 256.
+    /// Files that are kept open. Default 128. They are closed when the process can open no more.
     pub open_files: usize,
     /// Files up to this length are kept in memory, larger ones open. Default 16 KiB.
     pub memory_file: usize,
@@ -49,7 +49,7 @@ impl Default for CacheLimits {
         CacheLimits {
             bytes: 16 << 20,
             entries: 4096,
-            open_files: 256,
+            open_files: 128,
             memory_file: 16 << 10,
             fresh: Nanos::from_secs(1),
         }
@@ -154,6 +154,17 @@ impl Cache {
                 None => {}
             }
         }
+    }
+
+    /// Forgets all entries that hold files open; says whether there were any.
+    pub(crate) fn close_files(&mut self) -> bool {
+        let before = self.open_files;
+        for at in 0..self.places.len() {
+            if self.places[at].as_ref().is_some_and(|entry| entry.cost.1 > 0) {
+                self.remove(at);
+            }
+        }
+        before > 0
     }
 
     /// Forgets the entry at a place.

@@ -92,9 +92,9 @@ impl StaticFiles {
         self
     }
 
-    /// Lists directories that have no index file, in HTML or JSON: their first so many names. Each
-    /// costs a system call, so a listing of 1,000 holds its lane up for about a millisecond. Default
-    /// 0: no listings.
+    /// Lists directories that have no index file, in HTML or JSON: their first so many names, hidden
+    /// ones counted. Each costs a system call, so a listing of 1,000 holds its lane up for about a
+    /// millisecond. Default 0: no listings.
     pub fn listing(mut self, names: usize) -> StaticFiles {
         self.options.listing = names;
         self

@@ -95,7 +95,14 @@ impl Service {
 
     /// Answers for a decoded path.
     fn at(&self, visit: &mut Visit<'_, '_>, path: &str) -> Response {
-        match self.file(visit, path, &mut |visit, variant| show(visit, variant)) {
+        let mut reached = self.file(visit, path, &mut show);
+        if let Err(error) = &reached
+            && is_exhaustion(error)
+            && self.cache.borrow_mut().close_files()
+        {
+            reached = self.file(visit, path, &mut show);
+        }
+        match reached {
             Ok(Reached::File(response)) => response,
             Ok(Reached::Unslashed) => redirect(visit.request),
             Ok(Reached::Directory) if self.options.listing > 0 => self.list(visit, path),
@@ -198,11 +205,8 @@ impl Service {
     fn absent(&self, visit: &mut Visit<'_, '_>) -> Response {
         let Some(spa) = &self.options.spa else { return self.refuse(visit, 404) };
         let wants_page = names_html(&visit.conditions);
-        let reached = if wants_page {
-            self.file(visit, spa, &mut |visit, variant| show(visit, variant))
-        } else {
-            Ok(Reached::Directory)
-        };
+        let reached =
+            if wants_page { self.file(visit, spa, &mut show) } else { Ok(Reached::Directory) };
         let mut response = match reached {
             Ok(Reached::File(response)) => response,
             _ => self.refuse(visit, 404),
@@ -222,8 +226,7 @@ impl Service {
             }
             // ELOOP: links that lead in a circle, or that the root's policy forbids.
             _ if error.raw_os_error() == Some(ELOOP) => self.absent(visit),
-            // EMFILE, ENFILE: it may be better soon.
-            _ if matches!(error.raw_os_error(), Some(EMFILE | ENFILE)) => {
+            _ if is_exhaustion(error) => {
                 tracing::warn!(path, %error, "no file can be opened");
                 self.refuse(visit, 503).with("Retry-After", "1")
             }
@@ -282,6 +285,11 @@ const ALLOW: &str = "GET, HEAD, OPTIONS";
 const ENFILE: i32 = 23;
 const EMFILE: i32 = 24;
 const ELOOP: i32 = 40;
+
+/// Whether no file can be opened because too many are; it may be better soon.
+fn is_exhaustion(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(EMFILE | ENFILE))
+}
 
 /// What a path leads to, and the answer if that is a file.
 enum Reached {

@@ -142,3 +142,30 @@ fn a_lane_remembers_no_more_than_it_may() {
         assert!(rig.disk.calls() > 0);
     }
 }
+
+#[test]
+fn errors_of_the_system_and_their_answers() {
+    const EIO: i32 = 5;
+    const EACCES: i32 = 13;
+    const EMFILE: i32 = 24;
+    let site = StaticFiles::new(0).error_page(500, "500.html").unwrap();
+    let mut rig = Rig::new(site, &[("a", b"a"), ("500.html", b"sorry"), ("big", &[b'x'; 30_000])]);
+    for (error, status) in [(EIO, 500), (EACCES, 403), (EMFILE, 503)] {
+        rig.disk.fail(Some(error));
+        let response = rig.get("/a");
+        let text = response.text().to_owned();
+        assert_eq!(response.status(), status, "{error}");
+        assert_eq!(response.field("Retry-After"), (status == 503).then_some("1"));
+        assert!(text.starts_with(&status.to_string()), "not even the page can be opened: {text}");
+    }
+    rig.disk.fail(None);
+    assert_eq!((rig.get("/500.html").status(), rig.get("/big").status()), (200, 200));
+    rig.disk.fail(Some(EIO));
+    assert_eq!(rig.get("/a").text(), "sorry");
+    // What is remembered needs no opening; what is kept open makes room for others.
+    assert_eq!(rig.get("/big").status(), 200);
+    rig.disk.fail(Some(EMFILE));
+    assert_eq!((rig.get("/a").status(), rig.get("/big").status()), (503, 503));
+    rig.disk.fail(None);
+    assert_eq!((rig.get("/a").status(), rig.get("/big").status()), (200, 200));
+}

@@ -20,6 +20,7 @@ pub(crate) const THEN_DATE: &str = "Sat, 06 Nov 1993 08:49:37 GMT";
 pub(crate) struct Disk {
     files: Arc<Mutex<MemFiles>>,
     calls: Arc<AtomicU64>,
+    failing: Arc<Mutex<Option<i32>>>,
 }
 
 impl Disk {
@@ -35,6 +36,11 @@ impl Disk {
         assert!(self.files.lock().unwrap().remove(0, path));
     }
 
+    /// From now on nothing can be opened: each attempt ends with this error of the system.
+    pub(crate) fn fail(&self, error: Option<i32>) {
+        *self.failing.lock().unwrap() = error;
+    }
+
     /// How often the server has asked since it was last asked here.
     pub(crate) fn calls(&self) -> u64 {
         self.calls.swap(0, Ordering::Relaxed)
@@ -48,6 +54,9 @@ impl Disk {
 
 impl Files for Disk {
     fn open(&mut self, root: RootId, path: &Path) -> io::Result<(File, Meta)> {
+        if let Some(error) = *self.failing.lock().unwrap() {
+            return Err(io::Error::from_raw_os_error(error));
+        }
         self.call(|files| files.open(root, path))
     }
 
