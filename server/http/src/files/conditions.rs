@@ -19,8 +19,6 @@ pub(crate) struct Conditions<'a> {
     if_unmodified_since: Single<'a>,
     if_range: Single<'a>,
     range: Single<'a>,
-    pub(crate) accept: Vec<&'a [u8]>,
-    pub(crate) accept_encoding: Vec<&'a [u8]>,
 }
 
 /// A field that can be there once.
@@ -68,11 +66,9 @@ impl<'a> Conditions<'a> {
             // Names of other lengths are none of these: most fields are done with here.
             match name.len() {
                 5 if is("Range") => found.range.see(value),
-                6 if is("Accept") => found.accept.push(value),
                 8 if is("If-Match") => found.if_match.push(value),
                 8 if is("If-Range") => found.if_range.see(value),
                 13 if is("If-None-Match") => found.if_none_match.push(value),
-                15 if is("Accept-Encoding") => found.accept_encoding.push(value),
                 17 if is("If-Modified-Since") => found.if_modified_since.see(value),
                 19 if is("If-Unmodified-Since") => found.if_unmodified_since.see(value),
                 _ => {}

@@ -68,7 +68,7 @@ fn head(page: &mut String, sort: Sort, view: View) {
     let title = match sort {
         Sort::Name => "Name",
         Sort::Size => "Size",
-        Sort::Date => "Modified",
+        Sort::Date => "Modified (UTC)",
     };
     let (state, order) = match (view.sort == sort, view.descending) {
         (true, false) => (" aria-sort=\"ascending\"", "desc"),
@@ -87,15 +87,17 @@ fn row(page: &mut String, entry: &DirEntry) {
     let slash = if is_directory { "/" } else { "" };
     let link = utf8_percent_encode(&entry.name, LINKED);
     let name = Text(&entry.name);
-    let size = if is_directory { String::new() } else { human(entry.meta.len) };
+    let size = match is_directory {
+        true => "<td></td>".to_owned(),
+        false => format!("<td title=\"{} bytes\">{}</td>", entry.meta.len, human(entry.meta.len)),
+    };
     let date = iso(entry.meta.modified);
     let shown = format!("{} {}", &date[..10], &date[11..16]);
     // The dot keeps a colon in a name from being read as the end of a scheme.
     let _ = writeln!(
         page,
         "<tr><td><a href=\"./{link}{slash}\"><bdi>{name}{slash}</bdi></a></td>\
-         <td title=\"{} bytes\">{size}</td><td><time datetime=\"{date}\">{shown}</time></td></tr>",
-        entry.meta.len
+         {size}<td><time datetime=\"{date}\">{shown}</time></td></tr>"
     );
 }
 

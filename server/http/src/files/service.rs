@@ -86,7 +86,7 @@ impl Service {
             return None;
         }
         let entry = cache.at(place)?;
-        let at = choose(&visit.conditions, &entry.resource);
+        let at = choose(visit.request, &entry.resource);
         if matches!(entry.resource.variants[at].body, Body::Closed) {
             return None;
         }
@@ -196,7 +196,7 @@ impl Service {
         resource: &mut Resource,
         answer: &mut dyn FnMut(&Visit<'_, '_>, &Variant) -> Response,
     ) -> io::Result<(Response, Loaded)> {
-        let at = choose(&visit.conditions, resource);
+        let at = choose(visit.request, resource);
         let loaded = resource.load(at, visit.files, &self.options, visit.request.wall())?;
         Ok((answer(visit, &resource.variants[at]), loaded))
     }
@@ -204,7 +204,7 @@ impl Service {
     /// Answers for what is not there.
     fn absent(&self, visit: &mut Visit<'_, '_>) -> Response {
         let Some(spa) = &self.options.spa else { return self.refuse(visit, 404) };
-        let wants_page = names_html(&visit.conditions);
+        let wants_page = names_html(visit.request);
         let reached =
             if wants_page { self.file(visit, spa, &mut show) } else { Ok(Reached::Directory) };
         let mut response = match reached {
@@ -271,7 +271,7 @@ impl Service {
                 };
                 entries.retain(|entry| is_shown(&entry.name, path.is_empty()));
                 let query = visit.request.query().unwrap_or_default();
-                let accept = visit.conditions.accept.iter().copied();
+                let accept = visit.request.headers("Accept");
                 listing::answer(path, entries, truncated, query, accept)
             }
             Err(error) => self.failed(visit, path, &error),
@@ -300,12 +300,12 @@ enum Reached {
 
 /// The representation that the client would rather have.
 #[inline]
-fn choose(conditions: &Conditions<'_>, resource: &Resource) -> usize {
-    if resource.codings.len() < 2 || conditions.accept_encoding.is_empty() {
+fn choose(request: &Request<'_>, resource: &Resource) -> usize {
+    let [_, offered @ ..] = &resource.codings[..] else { return 0 };
+    if offered.is_empty() {
         return 0;
     }
-    let offered = &resource.codings[1..];
-    let accepted = conditions.accept_encoding.iter().copied();
+    let accepted = request.headers("Accept-Encoding");
     let coding = negotiate::encoding(accepted, offered).unwrap_or(Encoding::Identity);
     resource.codings.iter().position(|known| *known == coding).unwrap_or(0)
 }
@@ -344,8 +344,8 @@ fn show(visit: &Visit<'_, '_>, variant: &Variant) -> Response {
 }
 
 /// Whether a page is wanted, by name: what scripts and images ask for is no navigation.
-fn names_html(conditions: &Conditions<'_>) -> bool {
-    conditions.accept.iter().any(|line| {
+fn names_html(request: &Request<'_>) -> bool {
+    request.headers("Accept").any(|line| {
         negotiate::members(line).any(|member| {
             member.name.eq_ignore_ascii_case("text/html") && member.weight > negotiate::Weight::ZERO
         })
