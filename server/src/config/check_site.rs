@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use corelane_http::middleware::Users;
 use corelane_parser::http1::encode::EncodeError;
 
 use super::check::Found;
@@ -237,9 +238,6 @@ pub(super) fn middleware(middleware: &Middleware, path: &str, found: &mut Found)
             }
         }
     }
-    if let Some(id) = middleware.request_id.on() {
-        field(&id.header, "1", &key_path(&below("request_id"), "header"), found);
-    }
     if let Some(security) = middleware.security_headers.on() {
         let path = below("security_headers");
         let optional = [
@@ -293,7 +291,16 @@ fn basic_auth(auth: &BasicAuth, path: &str, found: &mut Found) {
         found.error(key_path(&key_path(path, "users"), user), message);
     }
     if let Some(file) = &auth.htpasswd {
-        found.file(&key_path(path, "htpasswd"), file.get());
+        let path = key_path(path, "htpasswd");
+        let file = file.get();
+        match std::fs::read_to_string(file) {
+            Ok(text) => match text.parse::<Users>() {
+                Ok(users) if users.is_empty() => found.error(path, "there is nobody in it"),
+                Ok(_) => {}
+                Err(error) => found.error(path, format!("{}: {}", file.display(), error.reason)),
+            },
+            Err(error) => found.error(path, format!("{}: {error}", file.display())),
+        }
     }
     if auth.realm.contains(['"', '\\']) || auth.realm.contains(char::is_control) {
         found.error(key_path(path, "realm"), "without quotes, backslashes and control characters");

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use corelane_http::middleware::Users;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
@@ -25,7 +26,7 @@ section! {
         basic_auth: Toggle<BasicAuth> = null => Hot;
         /// Requests per client.
         rate_limit: Toggle<RateLimit> = null => Hot;
-        /// A number for each request, passed on and answered.
+        /// An id for each request, answered as `X-Request-Id`.
         request_id: Toggle<RequestId> = null => Hot;
         /// Longest time for an answer.
         timeout: Toggle<Timeout> = null => Hot;
@@ -94,11 +95,9 @@ section! {
 }
 
 section! {
-    /// A number for each request.
+    /// An id for each request, answered as `X-Request-Id`.
     RequestId {
-        /// The header field that carries it.
-        header: String = "X-Request-Id" => Hot;
-        /// Keep the number that a client sends; only behind a proxy of yours.
+        /// Keep the id that a client sends; only behind a proxy of yours.
         trust: bool = false => Hot;
     }
 }
@@ -233,22 +232,22 @@ impl Single for PasswordHash {
     const NAME: &'static str = "password hash";
 
     fn schema() -> Value {
-        json!({ "type": "string", "pattern": "^\\$[a-z0-9-]+\\$" })
+        json!({ "type": "string", "pattern": "^\\$(2[aby]|5|6)\\$" })
     }
 
     fn read(value: &Value) -> Result<PasswordHash, String> {
         // Never the value itself: it may be a password.
-        let expected = "expected a hash such as \"$2y$…\" or \"$argon2id$…\", never a password: \
-                        make one with `htpasswd -nB USER`";
+        let expected = "expected a hash, never a password: make one with `htpasswd -nB USER`";
         let Value::String(text) = value else { return Err(expected.to_owned()) };
-        let known = text.strip_prefix('$').and_then(|rest| rest.split_once('$')).is_some_and(
-            |(scheme, rest)| {
-                !scheme.is_empty()
-                    && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-                    && !rest.is_empty()
-            },
-        );
-        if known { Ok(PasswordHash(text.clone())) } else { Err(expected.to_owned()) }
+        if !text.starts_with('$') {
+            return Err(expected.to_owned());
+        }
+        match Users::new().with("user", text) {
+            Ok(_) => Ok(PasswordHash(text.clone())),
+            Err(_) => Err("no hash that can be used: bcrypt (`$2y$`) up to cost 16, SHA-256 or \
+                           SHA-512 crypt (`$5$`, `$6$`) up to a million rounds"
+                .to_owned()),
+        }
     }
 
     fn write(&self) -> Value {

@@ -32,7 +32,7 @@ fn examples_load_without_a_warning() {
         assert!(loaded.diff(&again).is_empty());
         // TOML has no null, and no password: all else comes back.
         for origins in [true, false] {
-            let text = loaded.to_toml(origins).replace(super::REDACTED, "$2y$05$x");
+            let text = loaded.to_toml(origins).replace(super::REDACTED, super::tests::HASH);
             let from_toml = Sources::new().text("site.toml", text).load().unwrap();
             assert_eq!(from_toml.redacted()["routes"], loaded.redacted()["routes"]);
             assert_eq!(from_toml.redacted()["limits"], loaded.redacted()["limits"]);
@@ -187,7 +187,7 @@ fn leaf_value(name: &'static str) -> impl Strategy<Value = Value> {
         "host name" => vec![json!("a.org"), json!("*.B.org"), json!("c.org")],
         "origin" => vec![json!("https://a.org"), json!("*")],
         "rate" => vec![json!("1/s"), json!("600/m")],
-        "password hash" => vec![json!("$2y$05$x")],
+        "password hash" => vec![json!(super::tests::HASH)],
         "level or levels by target" => vec![json!("info"), json!("warn,corelane=debug")],
         "`key:value`" => vec![json!("a:b")],
         "`HOST:PORT`" => vec![json!("127.0.0.1:1")],

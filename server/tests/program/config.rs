@@ -94,7 +94,8 @@ fn wrong_usage_is_told_apart_from_a_wrong_file() {
 fn show_tells_values_and_where_they_come_from() {
     let file = Scratch::new(
         "show.json",
-        br#"{ "port": 1, "middleware": { "basic_auth": { "users": { "ann": "$2y$05$top" } } } }"#,
+        br#"{ "port": 1, "middleware": { "basic_auth": { "users": { "ann":
+            "$2y$05$tbKi5J6PtdLPnAIOn1Hcxux3QTyZgCSGpfA6PBJoi3FcQux4vk7yS" } } } }"#,
     );
     let args = ["config", "show", "-c", file.path(), "--origin", "--set", "limits.max_body=2M"];
     let mut command = quiet(&args);
