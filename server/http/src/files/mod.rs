@@ -74,6 +74,7 @@
 //! - Symbolic links are followed within the root, or not at all:
 //!   [`Links`](corelane_eventloop::Links) says so when the root is added.
 
+mod answer;
 mod cache;
 mod conditions;
 mod listing;
