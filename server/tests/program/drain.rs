@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use crate::client::{Client, GET};
-use crate::process::{Program, Scratch, pattern, wait_until};
+use crate::process::{Program, Scratch, corelane, pattern, wait_until};
 
 /// A request of which the last byte is missing.
 const ALMOST: &str = "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\n1";
@@ -51,6 +51,37 @@ fn a_download_in_flight_arrives_whole() {
     let finished = program.wait();
     assert_eq!(finished.code, Some(0), "{finished:?}");
     assert!(stopped.elapsed() < Duration::from_secs(12), "before the drain timeout");
+}
+
+#[test]
+fn a_file_of_60_mb_in_flight_arrives_whole() {
+    let body = pattern(60 << 20);
+    let folder = Scratch::folder("drain-files", &[("large.bin", &body)]);
+    let program = Program::start(corelane(&[
+        "static",
+        folder.path(),
+        "0",
+        "--bind",
+        "127.0.0.1",
+        "--statsd",
+        "off",
+        "--workers",
+        "1",
+        "--drain-timeout",
+        "15s",
+    ]));
+    let mut slow = program.connect();
+    slow.send("GET /large.bin HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert_eq!(slow.head().status, 200);
+    program.terminate();
+    wait_until("new connections are refused", || refuses(&program));
+    for _ in 0..20 {
+        std::thread::sleep(Duration::from_millis(5));
+        slow.receive_some(1 << 20);
+    }
+    assert!(slow.rest() == body, "the file arrives whole");
+    let finished = program.wait();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
 }
 
 #[test]

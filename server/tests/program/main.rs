@@ -9,6 +9,7 @@
 
 mod accept;
 mod admin;
+mod browser;
 mod client;
 mod closes;
 mod command_line;
