@@ -4,11 +4,15 @@ use super::encode::{self, EncodeError};
 use super::framing::{is_token, is_value_byte};
 use super::head::Field;
 
+/// The room that the first field makes, in bytes.
+const FIRST: usize = 256;
+
 /// Response fields, rendered and checked as they are added, so that writing them into a head is one
 /// copy. Whatever framing needs (Content-Length, Connection, Date, …) is not among them: the encoder
 /// writes that.
 ///
-/// Looking a field up walks the lines: made for the handful of fields that a response has.
+/// Looking a field up walks the lines: made for the handful of fields that a response has. The first
+/// field makes room for several.
 ///
 /// ```
 /// use corelane_parser::http1::FieldBlock;
@@ -48,7 +52,7 @@ impl FieldBlock {
         if !value.iter().fold(true, |good, &byte| good & is_value_byte(byte)) {
             return Err(EncodeError::FieldValue);
         }
-        self.lines.reserve(name.len() + value.len() + 4);
+        self.reserve(name.len() + value.len() + 4);
         self.lines.extend_from_slice(name.as_bytes());
         self.lines.extend_from_slice(b": ");
         self.lines.extend_from_slice(value);
@@ -59,12 +63,14 @@ impl FieldBlock {
     /// Adds a field that was checked when the program was compiled.
     #[inline]
     pub fn add_line(&mut self, line: encode::FieldLine) {
+        self.reserve(line.as_bytes().len());
         self.lines.extend_from_slice(line.as_bytes());
     }
 
     /// Adds all fields of another block, which were checked when they came into that.
     #[inline]
     pub fn append(&mut self, other: &FieldBlock) {
+        self.reserve(other.lines.len());
         self.lines.extend_from_slice(&other.lines);
     }
 
@@ -87,7 +93,7 @@ impl FieldBlock {
         let mut found = false;
         while at < self.lines.len() {
             let line = line_bytes(&self.lines[at..]);
-            if name_of(&self.lines[at..at + line]).eq_ignore_ascii_case(name.as_bytes()) {
+            if has_name(&self.lines[at..at + line], name) {
                 self.lines.drain(at..at + line);
                 found = true;
             } else {
@@ -99,7 +105,22 @@ impl FieldBlock {
 
     /// The value of the first field of this name, in any case.
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.iter().find(|field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+        let line = self.lines().find(|line| has_name(line, name))?;
+        line.get(name.len() + 2..line.len() - 2)
+    }
+
+    /// The fields as they stand on the wire, one whole line each.
+    #[inline]
+    pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = &self.lines[..];
+        std::iter::from_fn(move || {
+            if rest.is_empty() {
+                return None;
+            }
+            let (line, after) = rest.split_at(line_bytes(rest));
+            rest = after;
+            Some(line)
+        })
     }
 
     /// Whether there is a field of this name, in any case.
@@ -109,17 +130,11 @@ impl FieldBlock {
 
     /// The fields, in order.
     pub fn iter(&self) -> impl Iterator<Item = Field<'_>> {
-        let mut rest = &self.lines[..];
-        std::iter::from_fn(move || {
-            if rest.is_empty() {
-                return None;
-            }
-            let (line, after) = rest.split_at(line_bytes(rest));
-            rest = after;
+        self.lines().map(|line| {
             let name = name_of(line);
             let value = &line[name.len() + 2..line.len() - 2];
             // A token is ASCII.
-            Some(Field { name: std::str::from_utf8(name).unwrap_or_default(), value })
+            Field { name: std::str::from_utf8(name).unwrap_or_default(), value }
         })
     }
 
@@ -134,6 +149,13 @@ impl FieldBlock {
         self.lines.is_empty()
     }
 
+    /// Makes room: at first for what most responses have, so that it need not grow with each field.
+    #[inline]
+    fn reserve(&mut self, bytes: usize) {
+        let most = if self.lines.capacity() == 0 { FIRST } else { 0 };
+        self.lines.reserve(bytes.max(most));
+    }
+
     /// Removes all fields and keeps the memory.
     pub fn clear(&mut self) {
         self.lines.clear();
@@ -143,6 +165,11 @@ impl FieldBlock {
 /// The length of the first line, with its CRLF. A value holds neither byte of that.
 fn line_bytes(lines: &[u8]) -> usize {
     memchr::memchr(b'\n', lines).map_or(lines.len(), |at| at + 1)
+}
+
+/// Whether this line begins with this name, in any case, and a colon.
+fn has_name(line: &[u8], name: &str) -> bool {
+    line.get(name.len()) == Some(&b':') && line[..name.len()].eq_ignore_ascii_case(name.as_bytes())
 }
 
 fn name_of(line: &[u8]) -> &[u8] {
