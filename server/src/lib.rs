@@ -14,6 +14,8 @@ mod notify;
 #[cfg(feature = "cli")]
 pub mod site;
 pub mod supervisor;
+#[cfg(feature = "templates")]
+pub mod templates;
 #[cfg(feature = "cli")]
 mod torture;
 #[cfg(feature = "http")]

@@ -10,6 +10,7 @@
 //! | [`Response`], [`IntoResponse`], [`Json`] | what they return |
 //! | [`Request::param`], [`json`](Request::json), [`query_as`](Request::query_as), [`form`](Request::form), [`cookie`](Request::cookie) | typed access, and [`InputError`] that says what is wrong |
 //! | [`SetCookie`] | cookies |
+//! | `Templates` | pages from templates, with the feature `templates` |
 //! | [`Middleware`] | what stands before them |
 //! | [`Router`] | paths to values, usable alone |
 //! | [`testing`] | requests through all of it, without a socket |
@@ -36,6 +37,8 @@ mod router;
 #[cfg(test)]
 mod router_tests;
 mod routes;
+#[cfg(feature = "templates")]
+mod templates;
 pub mod testing;
 mod upload;
 
@@ -53,4 +56,6 @@ pub use request::{OwnedRequest, Request};
 pub use response::{IntoResponse, Json, Response};
 pub use router::{Match, RouteError, Router};
 pub use routes::Routes;
+#[cfg(feature = "templates")]
+pub use templates::{TemplateError, Templates};
 pub use upload::{BodyCut, BodyReader};
