@@ -121,7 +121,8 @@ impl Service {
         let orders = Orders {
             stopper: server.stopper(),
             stopping: stopping.clone(),
-            drain: Nanos::from(drain),
+            drain,
+            site: self.site.clone(),
             access_log: self.access_log.clone(),
             reload: self.reload,
         };
@@ -194,7 +195,9 @@ fn admin_address(text: &str) -> Result<Address, Failure> {
 struct Orders {
     stopper: Stopper,
     stopping: Arc<AtomicBool>,
-    drain: Nanos,
+    /// Unless the site says otherwise by then.
+    drain: Duration,
+    site: Option<Arc<Source>>,
     access_log: AccessLogSlot,
     reload: Option<Reload>,
 }
@@ -229,7 +232,9 @@ impl Orders {
         } else {
             tracing::info!("stopping; a second signal cuts connections");
             notify::stopping("finishing what is in flight");
-            self.stopper.stop(self.drain);
+            let site = self.site.as_ref().map(|site| site.blueprint());
+            let drain = site.map_or(self.drain, |site| site.config.drain_timeout.get());
+            self.stopper.stop(Nanos::from(drain));
         }
     }
 

@@ -47,7 +47,7 @@ fn page(program: &Program) -> String {
 #[test]
 fn a_hundred_reloads_under_load_fail_no_request() {
     let file = Scratch::new("reload.json", &site(1));
-    let mut program = serve(&file);
+    let program = serve(&file);
     let stop = Arc::new(AtomicBool::new(false));
     let served = Arc::new(AtomicU64::new(0));
     let load = |closes: bool| {
@@ -93,7 +93,7 @@ fn a_hundred_reloads_under_load_fail_no_request() {
 #[test]
 fn a_bad_file_changes_nothing_and_is_seen() {
     let file = Scratch::new("bad.json", &site(1));
-    let mut program = serve(&file);
+    let program = serve(&file);
     let bad: [(&[u8], &str); 5] = [
         (b"{", "not JSON"),
         (b"{ \"prot\": 1 }", "did you mean `port`?"),
@@ -140,6 +140,32 @@ fn what_needs_a_restart_is_told_and_does_not_change() {
     program.signal(Signal::HUP);
     wait_until("it is loaded", || status(&program)["generation"] == 3);
     assert_eq!(status(&program)["pending_restart"], json!([]));
+}
+
+/// What belongs to the protocol and to stopping, rather than to routes.
+#[test]
+fn limits_and_the_drain_time_change_with_a_reload() {
+    let config = |body: &str, drain: &str| {
+        let mut config: Value = serde_json::from_slice(&site(1)).unwrap();
+        config["workers"] = json!(1);
+        config["limits"] = json!({ "max_body": body });
+        config["drain_timeout"] = json!(drain);
+        config.to_string().into_bytes()
+    };
+    let post = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n0123456789";
+    let file = Scratch::new("limits.json", &config("1K", "1m"));
+    let program = serve(&file);
+    assert_eq!(ask(&mut program.connect(), post).status, 200);
+    file.replace(&config("9", "0s"));
+    program.signal(Signal::HUP);
+    wait_until("it is loaded", || status(&program)["generation"] == 2);
+    wait_until("bodies are limited", || ask(&mut program.connect(), post).status == 413);
+    // A request that never ends: only the time to drain ends it.
+    let mut stuck = program.connect();
+    stuck.send([GET, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n1"].concat());
+    assert_eq!(stuck.response().status, 200);
+    program.terminate();
+    assert_eq!(program.wait().code, Some(0));
 }
 
 #[test]
