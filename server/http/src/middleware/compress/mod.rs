@@ -72,14 +72,14 @@ const ABOUT_BYTES: [&str; 5] =
 /// 16 KiB between which others have their turn, in chunks. Streams are flushed whenever they wait, so
 /// that server-sent events arrive. HEAD is treated as GET, and costs the same.
 ///
-/// Measured for 7 KB of JSON at the default levels, and memory held by each response that is
-/// under way in pieces:
+/// For the 7 KB of JSON of `benches/benches/compress.rs` at the default levels, with instructions
+/// counted by callgrind; and the memory held by each response that is under way in pieces:
 ///
-/// | coding | level | ratio | time of one core | memory |
+/// | coding | level | ratio | instructions | memory |
 /// |---|---|---|---|---|
-/// | zstd | 3 | 5.7 | 44 µs | 1.8 MiB |
-/// | gzip | 4 | 5.8 | 88 µs | 0.4 MiB |
-/// | br | 4 | 6.2 | 226 µs | 3.2 MiB |
+/// | zstd | 3 | 5.6 | 0.2 million | 1.8 MiB |
+/// | gzip | 4 | 5.6 | 0.6 million | 0.4 MiB |
+/// | br | 4 | 5.9 | 1.5 million | 3.2 MiB |
 ///
 /// At most [`streams_max`](Compress::streams_max) responses are under way in pieces on each lane;
 /// further ones are sent uncompressed. Encoders of gzip and zstd are used again, up to four of each
