@@ -94,7 +94,9 @@ fn route_recognizer() -> Lookup {
     })
 }
 
-const ROUTERS: [(&str, fn() -> Lookup); 4] = [
+type Make = fn() -> Lookup;
+
+const ROUTERS: [(&str, Make); 4] = [
     ("matchit", matchit),
     ("path-tree", path_tree),
     ("route-recognizer", route_recognizer),

@@ -49,7 +49,7 @@ pub(crate) fn data_set() -> Vec<Item> {
         category: pick(&["home", "kitchen", "office"], id / 5),
         price: (id as i64 * 37) % 490 + 10,
         quantity: (id as i64 * 7) % 20 + 1,
-        active: id % 4 != 0,
+        active: !id.is_multiple_of(4),
         tags: vec![pick(&["new", "sale", "used"], id), pick(&["small", "large"], id / 3)],
         rating: Rating { score: id as u32 * 13 % 50, count: id as u32 * 29 % 300 },
     };
