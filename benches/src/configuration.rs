@@ -17,7 +17,11 @@ const FLOOR_MEMORY_BYTES_MAX: usize = 16 * 1024;
 pub(crate) fn site(setup: &Setup, scratch: &Scratch) -> anyhow::Result<PathBuf> {
     let directory = scratch.path().join("site");
     fs::create_dir_all(&directory).context("cannot create the directory to serve")?;
-    scratch.write(&format!("site{}", setup.path), &setup.body)?;
+    let name = format!("site{}", setup.path);
+    // Written once for all servers, so that it is as old for each.
+    if fs::read(scratch.path().join(&name)).ok().as_deref() != Some(&*setup.body) {
+        scratch.write(&name, &setup.body)?;
+    }
     Ok(directory)
 }
 

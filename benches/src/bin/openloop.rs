@@ -20,6 +20,8 @@ use corelane_benches::server::{App, Running, Server, Setup, present};
 
 /// What a measurement may take beside its duration.
 const SLACK: Duration = Duration::from_secs(15);
+/// How old the file is before it is asked for.
+const FILE_AGE: Duration = Duration::from_millis(2500);
 const FILE_BYTES: usize = 1024;
 /// Quantiles that oha reports, and their column heads.
 const QUANTILES: [(&str, &str); 4] =
@@ -91,6 +93,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     for server in servers {
         up.push(Running::start(server, &setup, &binaries, &scratch)?);
     }
+    // A file that has just been changed is remembered by no careful server.
+    std::thread::sleep(FILE_AGE);
     println!("{environment}");
     println!(
         "{} requests/s over {} connections for {} s, a file of {FILE_BYTES} bytes\n",

@@ -4,12 +4,14 @@
 //! `middleware`, on one lane, with the limits that every server of ours has.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
 use serde::Serialize;
 
 use corelane::supervisor::{Plan, Supervisor};
+use corelane_http::middleware::{Compress, Cors, RequestId, SecurityHeaders, Timeout};
 use corelane_http::web::{App, Endpoint, Json, Request, Routes};
 use corelane_http::{Http, HttpConfig, HttpCounters, HttpMetrics};
 
@@ -33,6 +35,8 @@ enum Served {
     Json,
     /// 137 routes; the reply is the values of the parameters, joined by `/`
     Routed,
+    /// The same behind request id, CORS, compression, security fields and timeout
+    Middleware,
 }
 
 #[derive(Serialize)]
@@ -61,6 +65,12 @@ fn build(served: Served) -> anyhow::Result<App> {
     let routes = match served {
         Served::Json => Routes::new().on("GET", "/json", Endpoint::of_head(message)),
         Served::Routed => routed(),
+        Served::Middleware => routed()
+            .with(RequestId::new())
+            .with(Cors::builder().origins(["https://example.com"]).build()?)
+            .with(Compress::new())
+            .with(SecurityHeaders::new())
+            .with(Timeout::new(Duration::from_secs(30))),
     };
     Ok(routes.build()?)
 }

@@ -13,6 +13,7 @@ mod workload;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::thread;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
@@ -22,12 +23,16 @@ use corelane_benches::environment::Environment;
 use corelane_benches::launch::{self, Cores, Launch};
 use corelane_benches::namespace;
 use corelane_benches::scratch::Scratch;
-use corelane_benches::server::{self, Running, Server};
+use corelane_benches::server::{self, App, Running, Server};
 
 use crate::measure::{Sample, measure_idle, measure_load, verify};
 use crate::record::Record;
 use crate::table::Table;
 use crate::workload::Workload;
+
+/// How old files are before they are asked for: careful servers do not remember one that has just
+/// been changed, since it may change again within the same tick of its clock.
+const FILE_AGE: Duration = Duration::from_millis(2500);
 
 /// Measures corelane beside its rivals: CPU time per request, throughput, latency, memory.
 #[derive(Debug, Parser)]
@@ -198,6 +203,9 @@ fn run(
                 Err(error) => table.leave_out(server, format!("{error:#}")),
             }
         }
+    }
+    if setup.app == App::Static {
+        thread::sleep(FILE_AGE);
     }
     let _ballast = match workload.wants_ballast() {
         true => Some(ballast::ballast(plan.server_core)?),

@@ -108,8 +108,13 @@ fn ask_once(
     scratch: &Path,
     binaries: &Binaries,
 ) -> Cell {
-    let result = Running::start(peer, feature.profile, tree, scratch, binaries)
-        .and_then(|mut running| (feature.check)(&mut Probe { running: &mut running, tree }));
+    let result =
+        Running::start(peer, feature.profile, tree, scratch, binaries).and_then(|mut running| {
+            let mut probe = Probe { running: &mut running, tree };
+            // Who serves nothing refuses everything rightly.
+            anyhow::ensure!(probe.is_up(), "it does not serve files");
+            (feature.check)(&mut probe)
+        });
     result.unwrap_or_else(|error| Cell::Unknown(format!("{error:#}")))
 }
 

@@ -96,7 +96,7 @@ impl Peer {
     ) -> anyhow::Result<Vec<String>> {
         let root = tree.root.display().to_string();
         let text = match self {
-            Self::Corelane => corelane(profile, &root, port),
+            Self::Corelane => return Ok(corelane(profile, &root, port)),
             Self::Nginx => {
                 let file = scratch.join(format!("nginx-{port}.conf"));
                 std::fs::write(&file, nginx(profile, &root, port, scratch))?;
@@ -128,14 +128,17 @@ impl Peer {
     }
 }
 
-fn corelane(profile: Profile, root: &str, port: u16) -> String {
-    let more = match profile {
-        Profile::Files => "--listing html --error-page 404=/404.html",
-        Profile::Json => "--listing json",
-        Profile::Spa => "--spa /index.html",
-        Profile::Compress => "--compress",
+fn corelane(profile: Profile, root: &str, port: u16) -> Vec<String> {
+    let rule = format!("assets/**={ASSETS_CACHE_CONTROL}");
+    let more: &[&str] = match profile {
+        Profile::Files => &["--error-page", "404=404.html", "--cache-control", &rule],
+        Profile::Json => &[],
+        Profile::Spa => &["--spa", "index.html"],
+        Profile::Compress => &["--compress"],
     };
-    format!("static {root} --port {port} --bind 127.0.0.1 --workers 1 {more}")
+    let port = port.to_string();
+    let common = ["static", root, &port, "--bind", "127.0.0.1", "--workers", "1"];
+    common.iter().chain(more).map(|&word| word.to_owned()).collect()
 }
 
 fn nginx(profile: Profile, root: &str, port: u16, scratch: &Path) -> String {

@@ -80,7 +80,8 @@ impl Tree {
         let tree = Self { has_device: make_device(&root.join("device")), root };
         tree.write_files()?;
         let root = &tree.root;
-        symlink(root.join("text.txt"), root.join("link-inside.txt"))?;
+        symlink("text.txt", root.join("link-relative.txt"))?;
+        symlink(root.join("text.txt"), root.join("link-absolute.txt"))?;
         symlink(scratch.join("secret.txt"), root.join("link-outside.txt"))?;
         symlink(scratch, root.join("link-up"))?;
         mknodat(CWD, root.join("fifo"), FileType::Fifo, Mode::from_raw_mode(0o644), 0)

@@ -160,7 +160,8 @@ fn has_entry(value: &Value, name: &str, size: u64) -> bool {
 }
 
 fn fallback(probe: &mut Probe<'_>) -> anyhow::Result<Cell> {
-    let page = probe.get("/some/route/of/the/application")?;
+    // As a browser asks that was given such a link.
+    let page = probe.get_with("/some/route/of/the/application", "Accept", "text/html,*/*;q=0.8")?;
     if page.status != 200 || !same(&page, INDEX) {
         return Ok(Cell::no(page.seen()));
     }

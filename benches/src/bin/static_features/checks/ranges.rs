@@ -92,8 +92,9 @@ fn bomb(probe: &mut Probe<'_>) -> anyhow::Result<Cell> {
     let answer = probe.get_with(BOMBED, "Range", &range)?;
     let sent = answer.body.len();
     let seen = format!("{} MB for a file of 0.2", sent / 1_000_000);
-    Ok(match sent <= 2 * BOMBED_BYTES && answer.end == End::Whole && answer.status != 0 {
-        true => Cell::Yes(answer.seen()),
-        false => Cell::no(if answer.status == 0 { answer.seen() } else { seen }),
+    Ok(match (answer.end, answer.status) {
+        (End::Whole, 200..500) if sent <= 2 * BOMBED_BYTES => Cell::Yes(answer.seen()),
+        (End::Whole, 200..500) => Cell::no(seen),
+        _ => Cell::no(answer.seen()),
     })
 }
