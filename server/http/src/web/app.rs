@@ -150,7 +150,14 @@ impl App {
             Ok(Outcome::Passed | Outcome::Aside) => {
                 guarded(&request, || plain(&running.route, &request))
             }
-            Err(panic) => panicked(&request, &panic),
+            Err(panic) => {
+                let mut response = panicked(&request, &panic);
+                guarded(&request, || {
+                    let chain = &running.route.chain;
+                    chain::show(chain, chain.len(), &request, &mut response);
+                    response
+                })
+            }
         };
         self.observe(&request, &response, now);
         Some(response)
@@ -174,12 +181,13 @@ fn observe(
     }
 }
 
-/// Runs an endpoint that answers at once, and shows its response to the whole chain.
+/// Runs an endpoint that answers at once, and shows its response, or what stands in for that of one
+/// that panicked, to the whole chain.
 fn plain(route: &Route, request: &Request<'_>) -> Response {
-    let mut response = match &route.endpoint.run {
+    let mut response = guarded(request, || match &route.endpoint.run {
         Run::Plain(run) => run(request),
         Run::Async(_) | Run::Upload(_) => Response::problem(500, "the endpoint is not a plain one"),
-    };
+    });
     chain::show(&route.chain, route.chain.len(), request, &mut response);
     response
 }

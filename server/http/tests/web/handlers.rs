@@ -190,6 +190,21 @@ fn middleware_stands_around_the_handler_in_order() {
 }
 
 #[test]
+fn what_stands_in_for_a_panic_passes_through_the_middleware() {
+    let notes = Rc::new(RefCell::new(Vec::new()));
+    let routes = Routes::new()
+        .get("/now", |_: &Request<'_>| -> Response { panic!("on purpose") })
+        .on("GET", "/later", Endpoint::asynchronous(async |_| -> Response { panic!("later") }))
+        .with(Note("seen", notes));
+    let mut rig = Rig::calm(routes);
+    for answer in rig.converse(gets(&["/now", "/later"])) {
+        assert_eq!(answer.status, 500);
+        assert!(answer.head.contains("Seen-By: seen\r\n"), "{answer:?}");
+    }
+    assert_eq!(rig.counter("corelane_http_handler_panics_total"), 2);
+}
+
+#[test]
 fn routes_that_contradict_each_other_are_refused() {
     let twice = Routes::new().get("/a", |_: &Request<'_>| "1").get("/a", |_: &Request<'_>| "2");
     let alike = Routes::new().get("/{a}", |_: &Request<'_>| "1").get("/{b}", |_: &Request<'_>| "2");
