@@ -94,11 +94,14 @@ fn zstd(level: u32) -> impl FnMut(&[u8], &mut Vec<u8>) {
     }
 }
 
+/// Compresses one into the other.
+type Coder = Box<dyn FnMut(&[u8], &mut Vec<u8>)>;
+
 fn library(criterion: &mut Criterion) {
     let input = json();
     let mut group = criterion.benchmark_group("compress, library");
     group.throughput(Throughput::Bytes(input.len() as u64));
-    let mut bench = |name: String, mut compress: Box<dyn FnMut(&[u8], &mut Vec<u8>)>| {
+    let mut bench = |name: String, mut compress: Coder| {
         let mut out = Vec::with_capacity(2 * input.len());
         compress(&input, &mut out);
         println!("{name}: {} of {} bytes", out.len(), input.len());
