@@ -29,6 +29,11 @@ struct Root {
     links: Links,
 }
 
+/// Said where the kernel, or a filter of a container, does not know the call that everything here
+/// stands on.
+const NO_OPENAT2: &str = "the system call `openat2` is not available: it needs Linux 5.6 and a \
+    container that allows it";
+
 impl OsFiles {
     /// No roots yet: nothing can be opened.
     pub fn new() -> OsFiles {
@@ -52,6 +57,10 @@ impl OsFiles {
         let id = RootId::try_from(self.roots.len())
             .map_err(|_| io::Error::other("too many roots: at most 65,536"))?;
         self.roots.push(Root { directory: open_directory(directory)?, links });
+        if let Err(error) = self.beneath(id, Path::new("."), OFlags::PATH) {
+            self.roots.pop();
+            return Err(error);
+        }
         Ok(id)
     }
 
@@ -73,6 +82,7 @@ impl OsFiles {
         openat2(&root.directory, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve).map_err(
             |error| match error {
                 rustix::io::Errno::XDEV => io::ErrorKind::PermissionDenied.into(),
+                rustix::io::Errno::NOSYS => io::Error::new(io::ErrorKind::Unsupported, NO_OPENAT2),
                 other => other.into(),
             },
         )

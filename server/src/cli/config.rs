@@ -50,7 +50,7 @@ impl ConfigArgs {
 }
 
 /// All that is wrong with a configuration, a line for each.
-fn refused(findings: Findings) -> Failure {
+pub(super) fn refused(findings: Findings) -> Failure {
     let lines = findings.0.iter().map(|finding| format!("error: {finding}"));
     Failure::Config(lines.collect::<Vec<_>>().join("\n"))
 }

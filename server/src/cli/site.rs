@@ -8,11 +8,12 @@ use clap::{ArgMatches, ValueEnum};
 use corelane_http::{Http, HttpCounters, HttpMetrics};
 use serde_json::{Value, json};
 
+use super::config::refused;
 use super::http::{self, HttpArgs};
 use super::listen::{self, ListenArgs};
 use super::run::{Service, ServiceArgs};
 use super::{Failure, limits};
-use crate::config::{Config, Effective, Findings, Origin, Sources};
+use crate::config::{Config, Effective, Origin, Sources};
 use crate::logs::Logs;
 use crate::site::{self, Live, Source};
 use crate::supervisor::Supervisor;
@@ -262,10 +263,6 @@ fn run(sources: Sources, file: Option<PathBuf>) -> Result<(), Failure> {
         watch(file, source, reload)?;
     }
     service.run(server, Some(requests), &format!("{summary}, drain {drain:?}"), drain)
-}
-
-fn refused(findings: Findings) -> Failure {
-    Failure::Config(findings.to_string())
 }
 
 /// Whether the log's level was said here, rather than in `RUST_LOG`.

@@ -61,7 +61,7 @@ section! {
     /// Compression of answers.
     Compression {
         /// Encodings, the preferred first.
-        encodings: Vec<Encoding> = ["zstd", "br", "gzip"] => Hot;
+        encodings: Vec<Encoding> = ["zstd", "gzip", "br"] => Hot;
         /// Smaller answers are left as they are.
         min_size: Bytes<0, 1_073_741_824> = "1K" => Hot;
         /// Media types that are compressed; `*` for every subtype.
