@@ -46,11 +46,21 @@ pub(crate) struct Manner {
     pub(crate) keep_alive: bool,
     pub(crate) http10: bool,
     pub(crate) head_only: bool,
+    /// The request changes nothing (RFC 9110 §9.2.1).
+    pub(crate) safe: bool,
+    /// All of its body has come.
+    pub(crate) whole: bool,
 }
 
 impl Manner {
     /// For what is not the answer to a request, or to none that could be read.
-    pub(crate) const LAST: Manner = Manner { keep_alive: false, http10: false, head_only: false };
+    pub(crate) const LAST: Manner =
+        Manner { keep_alive: false, http10: false, head_only: false, safe: true, whole: true };
+
+    /// For a request that is answered before its body is whole.
+    pub(crate) fn cut_short(self) -> Manner {
+        Manner { keep_alive: false, whole: false, ..self }
+    }
 
     /// What the answer says about the connection.
     #[inline]

@@ -49,7 +49,8 @@ pub trait Handler {
         true
     }
 
-    /// The next piece of the request's body.
+    /// The next piece of the request's body; none, when an answer that [`Wakes::answer`] has announced
+    /// may be due before the body is whole ([`Intake::Answer`]).
     fn body(&mut self, request: &mut Self::Request, data: &[u8]) -> Intake {
         let _ = (request, data);
         Intake::More

@@ -5,7 +5,7 @@ use corelane_parser::http1::FieldBlock;
 
 use crate::conn::{Conn, Manner};
 use crate::content::{Produced, Sink, StreamFraming, To};
-use crate::handler::{Handler, HttpMail, Ticket};
+use crate::handler::{Handler, HttpMail, Intake, Ticket};
 use crate::protocol::{Http, is_blank, surroundings};
 use crate::reply::{Reply, Rest};
 use crate::slots::{Slot, Slots, State};
@@ -51,7 +51,18 @@ impl<H: Handler> Http<H> {
         io: &mut Io<'_, HttpMail>,
     ) -> Flow {
         match mail {
-            HttpMail::Answer(ticket) => self.resume(conn, ticket, io),
+            HttpMail::Answer(ticket) => {
+                if conn.slots.as_mut().is_some_and(|slots| slots.waiting(ticket).is_some()) {
+                    self.resume(conn, ticket, io);
+                } else if let Some(pending) = &mut conn.request
+                    && self.handler.body(&mut pending.request, &[]) == Intake::Answer
+                {
+                    // Its body is still arriving, and no longer wanted.
+                    self.tell_date(io);
+                    self.answer_early(conn, io);
+                    io.no_deadline();
+                }
+            }
             HttpMail::Pull => {
                 if let Some(pending) = conn.request.as_mut().filter(|pending| pending.held) {
                     pending.held = false;
@@ -69,7 +80,7 @@ impl<H: Handler> Http<H> {
         let stopping = io.stopping();
         let Some(slots) = &mut conn.slots else { return };
         let Some(at) = slots.waiting(ticket) else { return };
-        let last = at + 1 == slots.queue.len() && between;
+        let last = at + 1 == slots.queue.len() && (between || conn.closing);
         let Some(slot) = slots.queue.get_mut(at) else { return };
         let manner = slot.manner;
         if last && stopping && !conn.closing {
@@ -85,10 +96,15 @@ impl<H: Handler> Http<H> {
             connection: manner.connection(!(last && conn.closing)),
             head_only: manner.head_only,
             until_close: manner.http10,
+            whole: manner.whole,
             date: self.date.date(),
             rest: &mut rest,
         };
         let replied = self.handler.resume(ticket, reply);
+        if let Rest::Ended = rest {
+            rest = Rest::None;
+            conn.closing = true;
+        }
         if !matches!(rest, Rest::Later(_)) {
             self.counters.answered(replied);
         }
@@ -104,10 +120,14 @@ impl<H: Handler> Http<H> {
             io.out().mark();
         }
         match moved {
-            Moved::Failed => return Flow::Abort,
+            Moved::Failed => return self.break_off(conn, io),
             Moved::Enough => return Flow::Yield,
             Moved::Done if conn.closing => return self.finish(conn, io),
             Moved::Done => {}
+        }
+        if conn.slots.is_none() && conn.request.as_ref().is_some_and(|pending| !pending.held) {
+            // Its client may have been told to go on only now.
+            self.excuse(conn, io);
         }
         let flow = self.serve(conn, io);
         if flow != Flow::Read || conn.slots.is_some() {
@@ -123,6 +143,23 @@ impl<H: Handler> Http<H> {
             io.deadline(self.idle_until(conn, io.now()));
         }
         flow
+    }
+
+    /// Ends a connection in the middle of an answer, so that it does not look whole: without its last
+    /// chunk it does not, and what is before it still arrives; without chunks only a reset tells.
+    #[cold]
+    pub(crate) fn break_off(
+        &mut self,
+        conn: &mut Conn<H::Request>,
+        io: &mut Io<'_, HttpMail>,
+    ) -> Flow {
+        let Some(slots) = conn.slots.take() else { return Flow::Abort };
+        let chunked = slots.queue.front().is_some_and(|front| {
+            matches!(front.state, State::Streaming(_, StreamFraming::Chunked))
+        });
+        self.abandon(*slots, io);
+        conn.closing = true;
+        if chunked { Flow::Linger } else { Flow::Abort }
     }
 
     /// Moves answers from the front into the output, as far as they are there and it takes them.
@@ -204,7 +241,7 @@ impl<H: Handler> Http<H> {
 
 fn state(rest: Rest, manner: Manner) -> State {
     match rest {
-        Rest::None => State::Ready,
+        Rest::None | Rest::Ended => State::Ready,
         Rest::Later(ticket) => State::Waiting(ticket),
         Rest::Stream(stream) if manner.http10 => {
             State::Streaming(stream, StreamFraming::UntilClose)

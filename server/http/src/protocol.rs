@@ -19,6 +19,9 @@ use crate::refuse::{self, Answer};
 use crate::reply::{Reply, Rest};
 use crate::slots::{Slot, State};
 
+/// So many bytes of answers may wait for one before them; then no further request is read.
+const HELD: u64 = 64 * 1024;
+
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// One lane's HTTP engine, around a handler.
@@ -71,7 +74,7 @@ impl<H: Handler> Http<H> {
             if answered == self.config.turn_requests {
                 break Flow::Yield;
             }
-            if !self.reads_on(conn) {
+            if !self.reads_on(conn) || waits_its_turn(conn, io.input()) {
                 break Flow::Pause;
             }
             let pass = match conn.machine.phase() {
@@ -85,7 +88,7 @@ impl<H: Handler> Http<H> {
                         match self.advance(conn, io) {
                             Moved::Done => {}
                             Moved::Enough => break Flow::Yield,
-                            Moved::Failed => break Flow::Abort,
+                            Moved::Failed => break self.break_off(conn, io),
                         }
                     }
                     if conn.closing {
@@ -108,7 +111,9 @@ impl<H: Handler> Http<H> {
             match (&conn.slots, flow) {
                 // How long an answer takes is for the handler to limit.
                 (Some(_), _) => io.no_deadline(),
-                (None, Flow::Read) => io.deadline(self.idle_until(conn, io.now())),
+                (None, Flow::Read | Flow::Yield) => {
+                    io.deadline(self.idle_until(conn, io.now()));
+                }
                 (None, _) => {}
             }
         }
@@ -133,7 +138,10 @@ impl<H: Handler> Http<H> {
             (None, None) => !conn.closing,
             (_, Some(pending)) => !pending.held && !conn.closing,
             (Some(slots), None) => {
-                slots.queue.len() < self.config.outstanding.max(1) as usize && !conn.closing
+                slots.queue.len() < self.config.outstanding.max(1) as usize
+                    && slots.bytes() <= HELD
+                    && !slots.waits_for_unsafe()
+                    && !conn.closing
             }
         }
     }
@@ -191,7 +199,7 @@ impl<H: Handler> Http<H> {
         if !self.handler.wants_body(&request) {
             // Whether the body comes now is the client's choice, so nothing after the head can be told
             // from it (RFC 9110 §10.1.1).
-            self.answer(conn, request, Manner { keep_alive: false, ..manner }, io);
+            self.answer(conn, request, manner.cut_short(), io);
             return Ok(Pass::Answered);
         }
         if expects_continue && io.input().is_empty() {
@@ -224,11 +232,7 @@ impl<H: Handler> Http<H> {
                             return Ok(Pass::Held);
                         }
                         Intake::Answer => {
-                            if let Some(Pending { request, manner, .. }) = conn.request.take() {
-                                let manner = Manner { keep_alive: false, ..manner };
-                                self.answer(conn, request, manner, io);
-                                conn.unaware = true;
-                            }
+                            self.answer_early(conn, io);
                             return Ok(Pass::Answered);
                         }
                     }
@@ -246,6 +250,15 @@ impl<H: Handler> Http<H> {
                     return Ok(Pass::Answered);
                 }
             }
+        }
+    }
+
+    /// Answers a request though its body is not whole: the connection closes after that.
+    #[cold]
+    pub(crate) fn answer_early(&mut self, conn: &mut Conn<H::Request>, io: &mut Io<'_, HttpMail>) {
+        if let Some(Pending { request, manner, .. }) = conn.request.take() {
+            self.answer(conn, request, manner.cut_short(), io);
+            conn.unaware = true;
         }
     }
 
@@ -271,10 +284,15 @@ impl<H: Handler> Http<H> {
             connection: manner.connection(keep_alive),
             head_only: manner.head_only,
             until_close: manner.http10,
+            whole: manner.whole,
             date: self.date.date(),
             rest: &mut rest,
         };
         let replied = self.handler.reply(request, reply);
+        if let Rest::Ended = rest {
+            rest = Rest::None;
+            conn.closing = true;
+        }
         if matches!((&rest, &side), (Rest::None, None)) {
             // The usual case: the answer is in the output.
             if conn.unsent == 0 {
@@ -385,6 +403,11 @@ impl<H: Handler> Http<H> {
             io.no_deadline();
             return self.standing(conn);
         }
+        if conn.slots.is_some() && conn.request.is_some() {
+            // Whether the client was told to go on depends on the answers before.
+            self.excuse(conn, io);
+            return self.standing(conn);
+        }
         let refusal = match conn.machine.phase() {
             Phase::Head => Refusal::HeadTimeout,
             Phase::Body => Refusal::BodyTimeout,
@@ -439,7 +462,21 @@ fn manner(head: &Head<'_>) -> Manner {
         keep_alive: head.keep_alive(),
         http10: head.version() == Version::Http10,
         head_only: matches!(head.method(), Method::Head),
+        safe: matches!(head.method(), Method::Get | Method::Head | Method::Options),
+        whole: true,
     }
+}
+
+/// Whether the next request has to wait for the answers before it: what changes something is not begun
+/// while others are worked on (RFC 9112 §9.3.2).
+fn waits_its_turn<R>(conn: &Conn<R>, input: &[u8]) -> bool {
+    let Some(slots) = &conn.slots else { return false };
+    if conn.machine.phase() != Phase::Head || !slots.is_waiting() {
+        return false;
+    }
+    let start = input.iter().position(|byte| !matches!(byte, b'\r' | b'\n'));
+    let safe: [&[u8]; 3] = [b"GET ", b"HEAD ", b"OPTIONS "];
+    start.is_some_and(|at| !safe.iter().any(|method| input[at..].starts_with(method)))
 }
 
 /// Tells the client to go on with its body: behind the answers that are still to come.
@@ -492,7 +529,9 @@ impl<H: Handler> Protocol for Http<H> {
             }
             Event::Drained => {
                 self.excuse(conn, io);
-                if conn.slots.is_some() { self.go_on(conn, io) } else { self.standing(conn) }
+                // What is there may have been left because the output was full.
+                let waits = conn.slots.is_some() || !io.input().is_empty();
+                if waits { self.go_on(conn, io) } else { self.standing(conn) }
             }
             Event::Mail(mail) => self.told(conn, mail, io),
             Event::Opened => Flow::Read,

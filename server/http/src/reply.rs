@@ -20,6 +20,8 @@ pub struct Reply<'a> {
     pub(crate) head_only: bool,
     /// The client knows no chunks: a body of unknown length ends with the connection.
     pub(crate) until_close: bool,
+    /// All of the request's body has come.
+    pub(crate) whole: bool,
     pub(crate) date: &'a HttpDate,
     pub(crate) rest: &'a mut Rest,
 }
@@ -34,6 +36,8 @@ pub(crate) enum Rest {
     Later(Ticket),
     /// What is made while it is sent.
     Stream(Box<dyn Produce>),
+    /// Nothing, but its head says that the connection ends with it.
+    Ended,
 }
 
 /// Proof that a request was answered, or that the answer was promised.
@@ -64,6 +68,12 @@ impl<'a> Reply<'a> {
     /// What surrounds the request.
     pub fn context(&mut self) -> &mut Context<'a> {
         &mut self.context
+    }
+
+    /// Whether all of the request's body has come: not if it was not wanted, or the handler answers
+    /// early.
+    pub fn body_is_whole(&self) -> bool {
+        self.whole
     }
 
     /// Answers with a response rendered in advance: one copy. Its date is the caller's to keep
@@ -154,6 +164,9 @@ impl<'a> Reply<'a> {
         );
         if written.is_err() {
             return self.malformed();
+        }
+        if !body && self.until_close && matches!(content, Content::Stream(_)) {
+            *self.rest = Rest::Ended;
         }
         if !small.is_empty() {
             self.out.put(small);

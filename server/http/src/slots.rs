@@ -45,6 +45,22 @@ pub(crate) struct Slots {
 }
 
 impl Slots {
+    /// Bytes of answers that are ready and wait for others.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.queue.iter().map(|slot| slot.out.pending()).sum()
+    }
+
+    /// Whether some answer was promised.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.queue.iter().any(|slot| matches!(slot.state, State::Waiting(_)))
+    }
+
+    /// Whether an answer was promised to a request that may change what the next one asks for.
+    pub(crate) fn waits_for_unsafe(&self) -> bool {
+        let waits = |slot: &Slot| matches!(slot.state, State::Waiting(_)) && !slot.manner.safe;
+        self.queue.iter().any(waits)
+    }
+
     pub(crate) fn waiting(&mut self, ticket: Ticket) -> Option<usize> {
         self.queue
             .iter()

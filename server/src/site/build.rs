@@ -190,11 +190,12 @@ impl Builder<'_> {
         place: &str,
     ) -> Result<Routes, BuildError> {
         let mut routes = Routes::new();
+        let paths: Vec<&str> = settings.iter().map(|route| route.path.get()).collect();
         for (at, route) in settings.iter().enumerate() {
             let place = format!("{place}routes[{at}]");
             let links = self.links(levels.and(&route.middleware, &place))?;
             let name = route.name.as_deref().unwrap_or(route.path.get());
-            routes = routes.nest("", around(self.endpoints(route, &place)?, name, links));
+            routes = routes.nest("", around(self.endpoints(route, &paths, &place)?, name, links));
         }
         if let Some(settings) = static_dir {
             let links = self.links(levels.clone())?;
@@ -213,7 +214,12 @@ impl Builder<'_> {
     }
 
     /// What a route does.
-    fn endpoints(&mut self, route: &Route, place: &str) -> Result<Routes, BuildError> {
+    fn endpoints(
+        &mut self,
+        route: &Route,
+        paths: &[&str],
+        place: &str,
+    ) -> Result<Routes, BuildError> {
         let path = route.path.get();
         if let Some(settings) = &route.files {
             return self.files(path, settings, &format!("{place}.static"));
@@ -224,7 +230,15 @@ impl Builder<'_> {
             // The configuration was checked: there is one of them.
             (None, None) => return Ok(Routes::new()),
         };
-        Ok(Routes::new().any(path, endpoint))
+        let mut routes = Routes::new();
+        // For operators, all that is left may be nothing.
+        if let Some((above, "")) =
+            path.split_once("{*").and_then(|(above, rest)| Some((above, rest.split_once('}')?.1)))
+            && !paths.contains(&above)
+        {
+            routes = routes.any(above, endpoint.clone());
+        }
+        Ok(routes.any(path, endpoint))
     }
 
     /// The files of a folder, beneath a path.

@@ -1,7 +1,7 @@
 //! Static files, as configured.
 
 use corelane_eventloop::{Links, RootId};
-use corelane_http::files::{CacheLimits, OptionError, StaticFiles};
+use corelane_http::files::{CacheLimits, ListingForm, OptionError, StaticFiles};
 use corelane_http::negotiate::Encoding;
 
 use crate::config::{self, Listing, Symlinks};
@@ -27,6 +27,11 @@ pub(super) fn service(
         .index(settings.index.iter().map(|name| name.get()))?
         .hidden(settings.hidden)
         .listing(if settings.listing == Listing::Off { 0 } else { LISTED })
+        .listing_form(match settings.listing {
+            Listing::Html => ListingForm::Html,
+            Listing::Json => ListingForm::Json,
+            Listing::Off | Listing::Auto => ListingForm::Preferred,
+        })
         .charset(settings.charset.as_deref())?
         .precompressed(settings.precompressed.iter().map(|coding| match coding {
             config::Encoding::Brotli => Encoding::Brotli,

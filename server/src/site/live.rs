@@ -8,7 +8,6 @@ use corelane_http::{Context, Handler, Intake, Replied, Reply, Ticket, Wakes};
 use corelane_parser::http1::Head;
 
 use super::build;
-use super::plan::http_config;
 use super::source::Source;
 use crate::logs::AccessObserver;
 
@@ -18,12 +17,14 @@ pub struct Live {
     app: App,
     /// That of the application; 0 before the first.
     generation: u64,
+    /// That of the protocol's limits.
+    configured: u64,
 }
 
 impl Live {
     /// An application of what `source` says, built by the first request or turn.
     pub fn new(source: Arc<Source>) -> Live {
-        Live { source, app: App::empty(), generation: 0 }
+        Live { source, app: App::empty(), generation: 0, configured: 1 }
     }
 
     /// Builds what is in force, if it is not what runs. True if it did.
@@ -85,8 +86,10 @@ impl Handler for Live {
     }
 
     fn turn(&mut self, wakes: &mut Wakes<'_, '_>) {
-        if self.follow(wakes.files()) {
-            wakes.configure(http_config(&self.source.blueprint().config));
+        self.follow(wakes.files());
+        if self.configured != self.generation && self.generation > 0 {
+            self.configured = self.generation;
+            wakes.configure(self.source.http_config());
         }
         self.app.turn(wakes);
     }

@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use corelane_eventloop::LaneHandle;
+use corelane_http::HttpConfig;
 use serde_json::{Value, json};
 
 use super::build::{self, BuildError, Shared};
+use super::plan::http_config;
 use crate::config::{Config, Diff, Effective, Findings};
 use crate::logs::AccessLogSlot;
 use crate::supervisor::Server;
@@ -117,6 +119,23 @@ impl Source {
             },
             "pending_restart": state.pending,
         })
+    }
+
+    /// What clients may send and how long they may take: as configured now, but for what lanes were
+    /// started with and take over at the next start only.
+    pub(super) fn http_config(&self) -> HttpConfig {
+        let state = self.lock();
+        let started = http_config(&state.started.config);
+        let mut config = http_config(&state.blueprint.config);
+        config.limits.head_bytes = started.limits.head_bytes;
+        config.limits.request_line_bytes = started.limits.request_line_bytes;
+        config.limits.field_line_bytes = started.limits.field_line_bytes;
+        HttpConfig {
+            body_rate: started.body_rate,
+            body_grace: started.body_grace,
+            body_credit: started.body_credit,
+            ..config
+        }
     }
 
     /// How reloads went.

@@ -218,3 +218,42 @@ fn flags_win_over_variables_and_those_over_the_file() {
     let said = &program.announcement;
     assert!(said.contains("body 3072 bytes") && said.contains("idle 7s"), "{said}");
 }
+
+#[test]
+fn routes_do_what_they_say() {
+    let folder = Scratch::folder("say", &[("a/b.txt", b"b")]);
+    let config = json!({
+        "port": 0, "host": "127.0.0.1", "workers": 1, "metrics": { "statsd": null },
+        "routes": [
+            { "path": "/json", "static": { "dir": folder.path(), "listing": "json" } },
+            { "path": "/html", "static": { "dir": folder.path(), "listing": "html" } },
+            { "path": "/old/{*rest}", "redirect": { "to": "/new/{rest}" } },
+            {
+                "path": "/small",
+                "fixed": { "body": "ok" },
+                "middleware": { "body_limit": 4 }
+            },
+        ],
+    });
+    let file = Scratch::new("say.json", config.to_string().as_bytes());
+    let program = serve(&file);
+    let get = |path: &str, accept: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nAccept: {accept}\r\n\r\n");
+        ask(&mut program.connect(), request.as_bytes())
+    };
+    for accept in ["text/html", "application/json"] {
+        let listed = get("/json/a/", accept);
+        assert_eq!(listed.field("Content-Type"), Some("application/json"));
+        let listed = get("/html/a/", accept);
+        assert_eq!(listed.field("Content-Type"), Some("text/html; charset=utf-8"));
+    }
+    for (path, to) in [("/old/", "/new/"), ("/old/a/b", "/new/a/b")] {
+        assert_eq!(get(path, "*/*").field("Location"), Some(to));
+    }
+    for (length, status) in [(4, 200), (5, 413)] {
+        let body = "x".repeat(length);
+        let request =
+            format!("POST /small HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}");
+        assert_eq!(ask(&mut program.connect(), request.as_bytes()).status, status, "{length}");
+    }
+}

@@ -13,6 +13,18 @@ use crate::web::Response;
 const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";
 
+/// In which form directories are listed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ListingForm {
+    /// What the query (`?format=json`) or the client's Accept asks for, else HTML.
+    #[default]
+    Preferred,
+    /// HTML.
+    Html,
+    /// JSON.
+    Json,
+}
+
 /// By which column a listing is sorted; directories come first in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sort {
@@ -83,18 +95,27 @@ pub(crate) fn answer<'a>(
     truncated: bool,
     query: &str,
     accept: impl Iterator<Item = &'a [u8]>,
+    form: ListingForm,
 ) -> Response {
     let view = View::of(query);
     entries.retain(|entry| entry.meta.kind != FileKind::Other);
     entries.sort_by(|a, b| view.compare(a, b));
-    let format = view.format.or_else(|| negotiate::media_type(accept, [HTML, JSON]));
+    let format = match form {
+        ListingForm::Preferred => {
+            view.format.or_else(|| negotiate::media_type(accept, [HTML, JSON]))
+        }
+        ListingForm::Html => Some(HTML),
+        ListingForm::Json => Some(JSON),
+    };
     let mut response = match format {
         Some(JSON) => Response::json(&Directory::of(path, &entries, truncated)),
         _ => Response::html(page::render(path, &entries, truncated, view))
             .with("Content-Security-Policy", page::POLICY),
     };
     response.set("Cache-Control", "no-cache");
-    response.vary("Accept");
+    if form == ListingForm::Preferred {
+        response.vary("Accept");
+    }
     response
 }
 
@@ -177,7 +198,8 @@ mod tests {
 
     fn names(query: &str) -> Vec<String> {
         let query = format!("format=json&{query}");
-        let response = answer("", entries(), false, &query, None.into_iter());
+        let response =
+            answer("", entries(), false, &query, None.into_iter(), ListingForm::Preferred);
         let listed: serde_json::Value = serde_json::from_str(&body(&response)).unwrap();
         let listed = listed["entries"].as_array().unwrap();
         listed.iter().map(|entry| entry["name"].as_str().unwrap()[..1].to_owned()).collect()
@@ -200,8 +222,14 @@ mod tests {
 
     #[test]
     fn json_is_what_the_documentation_says() {
-        let response =
-            answer("a b/", entries(), true, "", Some(&b"application/json"[..]).into_iter());
+        let response = answer(
+            "a b/",
+            entries(),
+            true,
+            "",
+            Some(&b"application/json"[..]).into_iter(),
+            ListingForm::Preferred,
+        );
         assert_eq!(response.field("Content-Type"), Some(JSON.as_bytes()));
         assert_eq!(response.field("Vary"), Some(&b"Accept"[..]));
         let listed: serde_json::Value = serde_json::from_str(&body(&response)).unwrap();
@@ -223,7 +251,8 @@ mod tests {
 
     #[test]
     fn html_holds_no_name_as_markup() {
-        let response = answer("<i>/", entries(), true, "sort=size", None.into_iter());
+        let response =
+            answer("<i>/", entries(), true, "sort=size", None.into_iter(), ListingForm::Preferred);
         assert_eq!(response.field("Content-Type"), Some(HTML.as_bytes()));
         let page = body(&response);
         let row = "<a href=\"./c%3C%22%26%27%3E.txt\"><bdi>c&lt;&quot;&amp;&#39;&gt;.txt</bdi></a>";
@@ -235,7 +264,8 @@ mod tests {
         assert!(page.contains("aria-sort=\"ascending\"><a href=\"?sort=size&amp;order=desc\""));
         assert!(page.contains("datetime=\"1994-11-06T08:49:37Z\""), "{page}");
         assert!(page.contains("has more") && !page.contains("pipe") && !page.contains("<i>"));
-        let root = body(&answer("", entries(), false, "", None.into_iter()));
+        let root =
+            body(&answer("", entries(), false, "", None.into_iter(), ListingForm::Preferred));
         assert!(!root.contains("../") && !root.contains("has more"), "{root}");
     }
 }

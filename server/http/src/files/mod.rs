@@ -90,4 +90,5 @@ mod service;
 mod validators;
 
 pub use cache::CacheLimits;
+pub use listing::ListingForm;
 pub use options::{OptionError, StaticFiles};

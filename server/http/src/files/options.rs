@@ -4,6 +4,7 @@ use corelane_eventloop::RootId;
 use corelane_parser::http1::FieldBlock;
 
 use super::cache::CacheLimits;
+use super::listing::ListingForm;
 use super::media::MediaTypes;
 use super::path;
 use super::rules::CacheRules;
@@ -19,6 +20,7 @@ pub(crate) struct Options {
     pub(crate) shows_hidden: bool,
     /// How many names of a directory a listing shows; 0 if there are no listings.
     pub(crate) listing: usize,
+    pub(crate) listing_form: ListingForm,
     pub(crate) spa: Option<String>,
     pub(crate) error_pages: Vec<(u16, String)>,
     pub(crate) rules: CacheRules,
@@ -34,6 +36,7 @@ impl Options {
             indexes: vec!["index.html".to_owned()],
             shows_hidden: false,
             listing: 0,
+            listing_form: ListingForm::Preferred,
             spa: None,
             error_pages: Vec::new(),
             rules: CacheRules::default(),
@@ -97,6 +100,12 @@ impl StaticFiles {
     /// millisecond. Default 0: no listings.
     pub fn listing(mut self, names: usize) -> StaticFiles {
         self.options.listing = names;
+        self
+    }
+
+    /// In which form directories are listed. Default: as the client prefers.
+    pub fn listing_form(mut self, form: ListingForm) -> StaticFiles {
+        self.options.listing_form = form;
         self
     }
 

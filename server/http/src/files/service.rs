@@ -268,7 +268,8 @@ impl Service {
                 entries.retain(|entry| is_shown(&entry.name, path.is_empty()));
                 let query = visit.request.query().unwrap_or_default();
                 let accept = visit.request.headers("Accept");
-                listing::answer(path, entries, truncated, query, accept)
+                let form = self.options.listing_form;
+                listing::answer(path, entries, truncated, query, accept, form)
             }
             Err(error) => self.failed(visit, path, &error),
         }

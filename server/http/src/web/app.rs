@@ -139,6 +139,23 @@ impl App {
         Stage::Answered { response, drains: false }
     }
 
+    /// Answers in the place of a handler whose request's body is too large.
+    fn refuse_upload(&mut self, ticket: Ticket, most: u64) -> Stage {
+        let mut response = too_large(most);
+        if let Some(later) = &mut self.later {
+            if let Some((route, request)) = later.of(ticket) {
+                let request = request.view();
+                response = guarded(&request, || {
+                    chain::show(&route.chain, route.chain.len(), &request, &mut response);
+                    response
+                });
+                observe(&mut self.observer, &request, &response, request.now());
+            }
+            later.cancel(ticket);
+        }
+        Stage::Answered { response, drains: false }
+    }
+
     /// What a future came to, as a response. It is observed.
     fn settle(&mut self, ticket: Ticket, context: &mut Context<'_>) -> Option<Response> {
         let (running, done) = self.later.as_mut()?.take(ticket)?;
@@ -229,13 +246,13 @@ enum Early {
 /// that is wanted.
 fn ask(route: &Route, request: &Request<'_>, whole: bool, body_bytes: Option<u64>) -> Early {
     let asked = catch_unwind(AssertUnwindSafe(|| match chain::ask(&route.chain, 0, request) {
-        Asked::Passed if whole && matches!(route.endpoint.run, Run::Plain(_)) => {
-            Early::Answered(plain(route, request))
-        }
         Asked::Passed if body_bytes.is_some_and(|bytes| bytes > route.limits.body_bytes) => {
             let mut response = too_large(route.limits.body_bytes);
             chain::show(&route.chain, route.chain.len(), request, &mut response);
             Early::Answered(response)
+        }
+        Asked::Passed if whole && matches!(route.endpoint.run, Run::Plain(_)) => {
+            Early::Answered(plain(route, request))
         }
         Asked::Passed => Early::Goes(None),
         Asked::Answered(at, mut response) => {
@@ -309,7 +326,10 @@ impl Handler for App {
         match &work.0 {
             Stage::Answered { drains, .. } => *drains,
             Stage::Gathering(_) => true,
-            Stage::Started { body, .. } => body.is_some(),
+            Stage::Started { ticket, body } => {
+                let done = self.later.as_ref().is_none_or(|later| later.is_done(*ticket));
+                body.is_some() && !done
+            }
         }
     }
 
@@ -318,9 +338,19 @@ impl Handler for App {
             Stage::Answered { .. } => return Intake::More,
             Stage::Started { body: None, .. } => return Intake::More,
             Stage::Started { ticket, body: Some((feed, most)) } => {
+                if self.later.as_ref().is_none_or(|later| later.is_done(*ticket)) {
+                    return Intake::Answer;
+                }
+                if data.is_empty() {
+                    return Intake::More;
+                }
                 let intake = feed.put(data);
-                let done = self.later.as_ref().is_none_or(|later| later.is_done(*ticket));
-                return if done || feed.total() > *most { Intake::Answer } else { intake };
+                if feed.total() <= *most {
+                    return intake;
+                }
+                let (ticket, most) = (*ticket, *most);
+                work.0 = self.refuse_upload(ticket, most);
+                return Intake::Answer;
             }
             Stage::Gathering(gathering) => {
                 let body = &mut gathering.request.body;
@@ -369,16 +399,8 @@ impl Handler for App {
             Stage::Answered { response, .. } => send(response, reply),
             Stage::Gathering(_) => reply.respond(500, &Default::default(), Default::default()),
             Stage::Started { ticket, body } => {
-                match body {
-                    Some((feed, most)) if feed.total() > most => {
-                        if let Some(later) = &mut self.later {
-                            later.cancel(ticket);
-                        }
-                        drop(feed);
-                        return send(too_large(most), reply);
-                    }
-                    Some((feed, _)) => feed.finish(),
-                    None => {}
+                if let Some((feed, _)) = body {
+                    feed.finish(reply.body_is_whole());
                 }
                 self.resume(ticket, reply)
             }

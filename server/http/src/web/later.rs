@@ -99,6 +99,12 @@ impl Later {
         self.running.get(&ticket).is_none_or(|running| running.done.is_some())
     }
 
+    /// The route and the request that a ticket is about.
+    pub(crate) fn of(&self, ticket: Ticket) -> Option<(Rc<Route>, OwnedRequest)> {
+        let running = self.running.get(&ticket)?;
+        Some((running.route.clone(), running.request.clone()))
+    }
+
     /// Drops the future of a request that nobody waits for.
     pub(crate) fn cancel(&mut self, ticket: Ticket) {
         if let Some(running) = self.running.remove(&ticket)

@@ -79,10 +79,10 @@ impl Feed {
         self.pipe.borrow().total
     }
 
-    /// The body is whole.
-    pub(crate) fn finish(self) {
+    /// No more will come: the body is whole, or the rest of it is not wanted.
+    pub(crate) fn finish(self, whole: bool) {
         let mut pipe = self.pipe.borrow_mut();
-        pipe.end = Some(End::Whole);
+        pipe.end = Some(if whole { End::Whole } else { End::Gone });
         wake(pipe);
     }
 }

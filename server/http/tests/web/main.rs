@@ -5,6 +5,7 @@
 
 mod chance;
 mod chaos;
+mod corners;
 mod handlers;
 mod later;
 mod rig;

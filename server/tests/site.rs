@@ -1,0 +1,81 @@
+//! Configured sites whose configuration changes: lanes that start late, keys that wait.
+
+// Helpers outside of test functions are not covered by `allow-unwrap-in-tests`.
+#![allow(clippy::unwrap_used)]
+
+use std::rc::Rc;
+
+use corelane::config::{Effective, Sources};
+use corelane::site::{Live, Source, http_config};
+use corelane_eventloop::{
+    Driver, Faults, Lane, LaneConfig, ListenOptions, Nanos, Post, Sim, World,
+};
+use corelane_http::{Http, HttpCounters, HttpMetrics};
+use corelane_metrics::Registry;
+
+fn load(limits: &str) -> Effective {
+    let text = format!(
+        r#"{{ "limits": {limits}, "routes": [{{ "path": "/", "fixed": {{ "body": "hello" }} }}] }}"#
+    );
+    Sources::new().text("a.json", text).load().unwrap()
+}
+
+struct Rig {
+    world: World,
+    driver: Sim,
+    lane: Lane<Http<Live>>,
+}
+
+impl Rig {
+    /// A lane as the supervisor makes them: with what the protocol was told at the start.
+    fn new(source: &std::sync::Arc<Source>, started: &Effective) -> Rig {
+        let mut builder = Registry::builder();
+        let metrics = HttpMetrics::declare(&mut builder);
+        let registry = builder.build().unwrap();
+        let counters = HttpCounters::new(metrics, Rc::new(registry.shard(0).unwrap()));
+        let http = Http::new(Live::new(source.clone()), http_config(&started.config), counters);
+        let lane = Lane::new(http, LaneConfig::default(), Post::mesh(1, 16).remove(0));
+        let world = World::new(1, Faults::NONE);
+        let mut driver = world.driver();
+        driver.listen(0, ListenOptions { eager: true });
+        Rig { world, driver, lane }
+    }
+
+    fn ask(&mut self, fields: &str) -> String {
+        let client = self.world.connect(&self.driver, 0);
+        let request = format!("GET / HTTP/1.1\r\nHost: test\r\n{fields}\r\n");
+        self.world.send(client, request.as_bytes());
+        let until = self.world.now() + Nanos::from_millis(100);
+        while self.world.now() < until {
+            let rest = until.since(self.world.now());
+            self.driver.turn(&mut self.lane, Some(rest)).unwrap();
+        }
+        String::from_utf8(self.world.received(client)).unwrap()
+    }
+}
+
+/// A lane that is restarted, and whose first turn brings a request.
+#[test]
+fn a_lane_that_starts_after_a_reload_has_its_limits() {
+    let started = load("{}");
+    let source = Source::new(started.clone()).unwrap();
+    source.reload(Ok(load(r#"{ "max_requests": 1 }"#))).unwrap();
+    let mut rig = Rig::new(&source, &started);
+    rig.ask("");
+    let answer = rig.ask("");
+    assert!(answer.contains("Connection: close\r\n"), "{answer}");
+}
+
+/// What a reload says takes effect at the next start does not take effect now.
+#[test]
+fn keys_that_wait_for_the_next_start_do() {
+    let started = load(r#"{ "max_head": "1K" }"#);
+    let source = Source::new(started.clone()).unwrap();
+    let mut rig = Rig::new(&source, &started);
+    let fields: String = (0..20).map(|at| format!("X-{at}: {}\r\n", "x".repeat(90))).collect();
+    assert!(rig.ask(&fields).starts_with("HTTP/1.1 431 "));
+    let diff = source.reload(Ok(load(r#"{ "max_head": "8K" }"#))).unwrap();
+    assert_eq!(diff.restart[0].path, "limits.max_head");
+    rig.ask("");
+    assert!(rig.ask(&fields).starts_with("HTTP/1.1 431 "), "{}", rig.ask(&fields));
+}
