@@ -167,13 +167,6 @@ impl<T: Clone> Toggle<T> {
             Toggle::Inherit | Toggle::Off => None,
         }
     }
-
-    fn within(&self, outer: &Toggle<T>) -> Toggle<T> {
-        match self {
-            Toggle::Inherit => outer.clone(),
-            named => named.clone(),
-        }
-    }
 }
 
 impl<T: Kind> Kind for Toggle<T> {
@@ -188,23 +181,6 @@ impl<'de, T: Kind> Deserialize<'de> for Toggle<T> {
             Value::Null => Ok(Toggle::Inherit),
             Value::Bool(false) => Ok(Toggle::Off),
             value => T::deserialize(value).map(Toggle::On).map_err(serde::de::Error::custom),
-        }
-    }
-}
-
-impl Middleware {
-    /// What holds within `outer`: a route's within its host's, a host's within the server's.
-    pub fn within(&self, outer: &Middleware) -> Middleware {
-        Middleware {
-            cors: self.cors.within(&outer.cors),
-            compression: self.compression.within(&outer.compression),
-            basic_auth: self.basic_auth.within(&outer.basic_auth),
-            rate_limit: self.rate_limit.within(&outer.rate_limit),
-            request_id: self.request_id.within(&outer.request_id),
-            timeout: self.timeout.within(&outer.timeout),
-            body_limit: self.body_limit.within(&outer.body_limit),
-            security_headers: self.security_headers.within(&outer.security_headers),
-            headers: self.headers.within(&outer.headers),
         }
     }
 }

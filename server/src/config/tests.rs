@@ -318,21 +318,6 @@ fn every_variable_has_one_key() {
 }
 
 #[test]
-fn middleware_of_a_route_replaces_that_around_it() {
-    let text = r#"{
-        "middleware": { "compression": true, "request_id": true, "timeout": "5s" },
-        "routes": [{ "path": "/", "fixed": {},
-            "middleware": { "compression": false, "timeout": "9s" } }]
-    }"#;
-    let config = json(text).unwrap().config;
-    let inner = config.routes[0].middleware.within(&config.middleware);
-    assert_eq!(inner.compression, Toggle::Off);
-    assert_eq!(inner.request_id, config.middleware.request_id);
-    assert_eq!(inner.timeout.on().unwrap().get().as_secs(), 9);
-    assert_eq!(inner.cors, Toggle::Inherit);
-}
-
-#[test]
 fn relative_paths_start_at_the_file() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = r#"{ "static_dir": "src", "logs": { "access": { "path": "stdout" } } }"#;

@@ -238,3 +238,27 @@ fn cors(settings: &config::Cors) -> Result<Cors, MiddlewareError> {
     }
     link.build()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Sources;
+
+    #[test]
+    fn middleware_of_a_route_replaces_that_around_it() {
+        let text = r#"{
+            "middleware": { "compression": true, "request_id": true, "timeout": "5s" },
+            "routes": [{ "path": "/", "fixed": {},
+                "middleware": { "compression": false, "timeout": "9s" } }]
+        }"#;
+        let config = Sources::new().text("site.json", text).load().unwrap().config;
+        let levels = Levels::new(&config.middleware).and(&config.routes[0].middleware, "routes[0]");
+        assert!(levels.find("compression", |level| &level.compression).is_none());
+        let (id, place) = levels.find("request_id", |level| &level.request_id).unwrap();
+        assert_eq!(Some(id), config.middleware.request_id.on());
+        assert_eq!(place, "middleware.request_id");
+        let (time, place) = levels.find("timeout", |level| &level.timeout).unwrap();
+        assert_eq!((time.get().as_secs(), &place[..]), (9, "routes[0].middleware.timeout"));
+        assert!(levels.find("cors", |level| &level.cors).is_none());
+    }
+}

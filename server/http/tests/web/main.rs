@@ -3,6 +3,7 @@
 // Helpers outside of test functions are not covered by `allow-unwrap-in-tests`.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../scenarios/chance.rs"]
 mod chance;
 mod chaos;
 mod corners;
