@@ -111,7 +111,8 @@ pub enum Flow {
     /// More input. If this step consumed some input and left some, it is stepped again at once with
     /// the rest; if it consumed none, when more has arrived.
     Read,
-    /// No input until a later step (mail, timer, drained, sent) returns `Read`.
+    /// No input until a later step (mail, timer, drained, sent) returns `Read`. A reset of the peer ends
+    /// the connection all the same.
     Pause,
     /// Step again next turn: this connection has had its share of this one.
     Yield,

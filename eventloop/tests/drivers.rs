@@ -57,6 +57,7 @@ scenarios! { commands:
     watermarks_bound_output,
     half_close,
     close_reasons,
+    a_reset_is_noticed_while_paused,
     out_of_memory,
     mail_between_lanes,
     a_megabyte_of_lines,

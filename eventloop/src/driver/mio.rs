@@ -259,6 +259,8 @@ impl Net for MioNet {
                 readable: event.is_readable() || event.is_read_closed() || event.is_error(),
                 writable: event.is_writable() || event.is_write_closed() || event.is_error(),
                 read_closed: event.is_read_closed() || event.is_priority(),
+                // As long as we have not shut down our side, which we do only at the end.
+                hung_up: event.is_write_closed() || event.is_error(),
             })
         }));
         Ok(())

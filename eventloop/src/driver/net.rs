@@ -18,6 +18,9 @@ pub(crate) struct Ready {
     pub(crate) writable: bool,
     /// The peer has shut down its side, or sent urgent data: a short receive is not the last one.
     pub(crate) read_closed: bool,
+    /// The connection is gone in both directions: the peer reset it, or the network lost it. Not set
+    /// by a peer that has only shut down its side.
+    pub(crate) hung_up: bool,
 }
 
 /// Tokens from here on are not connections.

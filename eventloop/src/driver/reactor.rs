@@ -34,6 +34,8 @@ pub(super) struct Slot<S> {
     /// A send may find room.
     pub(super) writable: bool,
     read_closed: bool,
+    /// The connection is gone; what the peer sent before may still be there.
+    hung_up: bool,
 }
 
 struct Door<L> {
@@ -329,6 +331,7 @@ impl<N: Net> Reactor<N> {
             readable: false,
             writable: true,
             read_closed: false,
+            hung_up: false,
         };
         if key.index() >= self.slots.len() {
             self.slots.resize_with(key.index() + 1, || Slot {
@@ -337,6 +340,7 @@ impl<N: Net> Reactor<N> {
                 readable: false,
                 writable: false,
                 read_closed: false,
+                hung_up: false,
             });
         }
         self.slots[key.index()] = slot;
@@ -365,6 +369,7 @@ impl<N: Net> Reactor<N> {
             let key = self.revisits[index];
             lane.visit(key);
             self.receive(lane, key);
+            self.check_hung_up(lane, key);
         }
         self.revisits.clear();
         for index in 0..self.ready.len() {
@@ -383,12 +388,24 @@ impl<N: Net> Reactor<N> {
             lane.services().stats.events += 1;
             slot.readable |= ready.readable;
             slot.read_closed |= ready.read_closed;
+            slot.hung_up |= ready.hung_up;
             if ready.writable && !std::mem::replace(&mut slot.writable, true) {
                 self.writable(lane, key);
             }
             if ready.readable {
                 self.receive(lane, key);
+                self.check_hung_up(lane, key);
             }
+        }
+    }
+
+    /// Closes a connection that the peer has left and that nothing is received for: no call would find
+    /// out, and what it works on is for nobody. Who still reads comes to the end of what was sent.
+    #[inline]
+    fn check_hung_up<P: Protocol>(&mut self, lane: &mut Lane<P>, key: Key) {
+        let hung_up = self.slots.get(key.index()).is_some_and(|slot| slot.hung_up);
+        if hung_up && lane.phase(key) == Some(Phase::Open) && !lane.wants_input(key) {
+            lane.fail(key, Closed::Lost(ErrorKind::ConnectionReset));
         }
     }
 

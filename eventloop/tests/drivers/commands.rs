@@ -350,6 +350,28 @@ pub(crate) fn close_reasons<R: Rig>() -> Transcript {
     transcript
 }
 
+/// Who is not read from is still missed when it resets, also after it has sent its last byte; who has
+/// only sent its last byte is not.
+pub(crate) fn a_reset_is_noticed_while_paused<R: Rig>() -> Transcript {
+    let mut stage = Stage::<R, Kit>::one(Kit::default());
+    let asleep = b"say here\nsleep 60000\nsay never\n";
+    let [plain, halved, waiting] = [0; 3].map(|_| {
+        let client = stage.client(asleep);
+        stage.expect(client, "here\n");
+        client
+    });
+    stage.rig.reset(plain);
+    stage.until("the reset is noticed", |stage| stage.protocol().closed == 1);
+    stage.rig.finish(halved);
+    stage.rig.finish(waiting);
+    stage.during(Nanos::from_millis(20));
+    assert_eq!(stage.protocol().closed, 1, "a half-close is no reset");
+    stage.rig.reset(halved);
+    stage.until("the second reset is noticed", |stage| stage.protocol().closed == 2);
+    assert_eq!((stage.lanes[0].len(), stage.stats().timers), (1, 0));
+    stage.protocol().log.clone()
+}
+
 /// The memory budget refuses: only the connection that asked too much is closed.
 pub(crate) fn out_of_memory<R: Rig>() -> Transcript {
     let budget = Budget::new(100_000);

@@ -265,6 +265,7 @@ fn merge(edges: &mut Vec<Ready>, ready: &mut Vec<Ready>) {
                 known.readable |= edge.readable;
                 known.writable |= edge.writable;
                 known.read_closed |= edge.read_closed;
+                known.hung_up |= edge.hung_up;
             }
             None => ready.push(edge),
         }

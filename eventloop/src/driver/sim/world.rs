@@ -554,11 +554,12 @@ impl Network {
         let p = &self.pipes[pipe];
         if let Some(token) = p.token {
             let read_closed = p.fin_arrived || p.reset;
-            self.edges[p.driver].push(edge(token, readable || p.reset, writable, read_closed));
+            let happened = edge(token, readable || p.reset, writable, read_closed);
+            self.edges[p.driver].push(Ready { hung_up: p.reset, ..happened });
         }
     }
 }
 
 pub(super) fn edge(token: u64, readable: bool, writable: bool, read_closed: bool) -> Ready {
-    Ready { token, readable, writable, read_closed }
+    Ready { token, readable, writable, read_closed, hung_up: false }
 }

@@ -103,6 +103,12 @@ fn a_client_that_leaves_cancels_its_work() {
     rig.pass(Nanos::from_millis(10));
     assert_eq!(rig.in_flight(), 2);
     rig.world.reset(client);
+    // This one asks for more than may be outstanding, and is not read from for now.
+    let paused = rig.connect();
+    rig.world.send(paused, &gets(&["/never"; 40]));
+    rig.pass(Nanos::from_millis(10));
+    assert_eq!(rig.in_flight(), 16);
+    rig.world.reset(paused);
     rig.pass(Nanos::from_millis(10));
     assert_eq!((rig.in_flight(), rig.lane.len()), (0, 0));
     assert_eq!(rig.lane.pool().stats().lent_bytes, 0);
