@@ -178,6 +178,12 @@ fn redirect(redirect: &Redirect, from: &str, path: &str, found: &mut Found) {
         found.error(path, "leads back to this route, without end");
         return;
     }
+    if host(to).contains('{') {
+        let message = "a request could choose the host: parameters belong behind a `/`, as in \
+                       `https://example.org/{rest}`";
+        found.error(path, message);
+        return;
+    }
     let known = parameters(from).unwrap_or_default();
     for piece in to.split('{').skip(1) {
         match piece.split_once('}') {
@@ -189,6 +195,16 @@ fn redirect(redirect: &Redirect, from: &str, path: &str, found: &mut Found) {
             None => found.error(path.clone(), "a `{` without its `}`"),
         }
     }
+}
+
+/// What a URL has before its path: scheme and host. Nothing of a path.
+fn host(url: &str) -> &str {
+    let start = match url.split_once("//") {
+        Some((before, _)) if matches!(before, "" | "http:" | "https:") => before.len() + 2,
+        _ => return "",
+    };
+    let end = url[start..].find(['/', '?', '#']);
+    &url[..end.map_or(url.len(), |end| start + end)]
 }
 
 fn fields(fields: &BTreeMap<String, String>, path: &str, found: &mut Found) {

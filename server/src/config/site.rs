@@ -98,7 +98,8 @@ section! {
 section! {
     /// An answer that sends the client elsewhere.
     Redirect {
-        /// Where to: a path or URL, which may use the parameters of the path, as in `/new/{rest}`.
+        /// Where to: a path or URL, which may use the parameters of the path, as in `/new/{rest}`, but
+        /// not to name the host.
         to: RedirectTarget => Hot;
         /// 301 or 308 for good, 302, 303 or 307 for now.
         status: RedirectStatus = 307 => Hot;

@@ -116,6 +116,9 @@ fn what_makes_no_sense_is_said_at_once() {
                     "errors": { "200": "x.html" } } },
                 { "path": "/l", "redirect": { "to": "/l" },
                   "middleware": { "basic_auth": { "users": { "a:b": hash } } } },
+                { "path": "/h/{*rest}", "redirect": { "to": "https://a.org{rest}" } },
+                { "path": "/i/{host}", "redirect": { "to": "//{host}/" } },
+                { "path": "/j/{*rest}", "redirect": { "to": "https://a.org?from={rest}" } },
             ] },
             { "names": [], "routes": [] },
         ],
@@ -142,6 +145,8 @@ fn what_makes_no_sense_is_said_at_once() {
         ("hosts[0].routes[4].static.errors.200", "from 400 to 599"),
         ("hosts[0].routes[5].redirect.to", "without end"),
         ("hosts[0].routes[5].middleware.basic_auth.users[\"a:b\"]", "no colon"),
+        ("hosts[0].routes[6].redirect.to", "could choose the host"),
+        ("hosts[0].routes[7].redirect.to", "could choose the host"),
         ("hosts[1].names", "make it the default"),
     ];
     for (path, part) in expected {

@@ -298,8 +298,8 @@ fn redirect(settings: &Redirect) -> Endpoint {
             rest = after;
         }
         location.push_str(rest);
-        // `//host` would name another host where a path was meant.
-        if to.starts_with('/') && location.starts_with("//") {
+        // `//host` would name another host where a path was meant. A target that says so itself is right.
+        if to.starts_with('/') && !to.starts_with("//") && location.starts_with("//") {
             location.replace_range(0..location.len() - location.trim_start_matches('/').len(), "/");
         }
         Response::redirect(status, &location)
