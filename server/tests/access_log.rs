@@ -73,6 +73,32 @@ fn numbers(text: &str, lanes: usize) -> Vec<Vec<u64>> {
     numbers
 }
 
+/// A reload puts another log in the place of one that lanes still write to.
+#[test]
+fn lanes_outlive_the_handle_of_their_log() {
+    let scratch = Scratch::new("outlive");
+    let log = scratch.log();
+    let mut lanes = [log.lane(), log.lane()];
+    record(&mut lanes[0], 0, 1);
+    drop(log);
+    // Both logs write to the same file for a while.
+    let next = scratch.log();
+    let mut late = next.lane();
+    for number in 2..2000 {
+        record(&mut lanes[0], 0, number);
+        record(&mut late, 1, number);
+        lanes[0].flush();
+        late.flush();
+    }
+    let [busy, idle] = lanes;
+    drop(busy);
+    assert!(next.flush(PATIENCE));
+    let text = || fs::read_to_string(scratch.path("access.log")).unwrap();
+    wait_until("the old log is written out", || text().lines().count() == 1999 + 1998);
+    drop(idle);
+    assert_eq!(numbers(&text(), 2), [(1..2000).collect(), (2..2000).collect::<Vec<_>>()]);
+}
+
 #[test]
 fn rotation_under_load_loses_and_doubles_no_line() {
     const LANES: usize = 3;

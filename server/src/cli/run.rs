@@ -140,9 +140,7 @@ impl Service {
             }
             _ => None,
         };
-        if let Some(log) = self.access_log.get() {
-            log.listening_on(server.addresses());
-        }
+        self.access_log.listening_on(server.addresses());
         announce(&server, admin.as_ref(), limits);
         let addresses: Vec<String> = server.addresses().iter().map(Address::to_string).collect();
         notify::ready(&format!("serving on {}", addresses.join(", ")));

@@ -135,7 +135,7 @@ section! {
         /// `common`, `combined`, `json`, or a text with `$variables`.
         format: String = "combined" => Hot;
         /// Lines kept per loop while the writer is behind; further ones are dropped and counted.
-        buffer: Bytes<4096, 67_108_864> = "64K" => Restart;
+        buffer: Bytes<4096, 67_108_864> = "64K" => Hot;
     }
 }
 

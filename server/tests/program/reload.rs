@@ -142,6 +142,55 @@ fn what_needs_a_restart_is_told_and_does_not_change() {
     assert_eq!(status(&program)["pending_restart"], json!([]));
 }
 
+/// Whatever of it changes: no request is without a line, and lines know what those before knew.
+#[test]
+fn the_access_log_changes_with_a_reload() {
+    let folder = Scratch::folder("access", &[("empty", b"")]);
+    let path = |name: &str| format!("{}/{name}", folder.path());
+    let config = |access: Value| {
+        let mut config: Value = serde_json::from_slice(&site(1)).unwrap();
+        config["logs"] = json!({ "access": access });
+        config.to_string().into_bytes()
+    };
+    let file = Scratch::new("access.json", &config(json!({ "path": null })));
+    let program = serve(&file);
+    let port = program.address().port();
+    let mut asked = 0;
+    let mut ask_some = || {
+        // Some by connections that are there already, on any lane.
+        for _ in 0..20 {
+            assert_eq!(page(&program), "generation 1");
+            asked += 1;
+        }
+        asked
+    };
+    let before = ask_some();
+    let format = "$server_port $status";
+    let steps = [
+        json!({ "path": path("a"), "format": format }),
+        json!({ "path": path("a"), "format": format, "buffer": "128K" }),
+        json!({ "path": path("b"), "format": format, "buffer": "128K" }),
+    ];
+    for (step, access) in steps.into_iter().enumerate() {
+        file.replace(&config(access));
+        program.signal(Signal::HUP);
+        wait_until("it is loaded", || status(&program)["generation"] == step as u64 + 2);
+        assert_eq!(status(&program)["pending_restart"], json!([]));
+        ask_some();
+    }
+    let total = ask_some() - before;
+    let read = |name| std::fs::read_to_string(path(name)).unwrap_or_default();
+    // Until its lane has looked, a request belongs to the log before: here, to none.
+    wait_until("lines are written", || (read("a") + &read("b")).lines().count() + 2 >= total);
+    for line in (read("a") + &read("b")).lines() {
+        assert_eq!(line, format!("{port} 200"));
+    }
+    program.terminate();
+    let finished = program.wait();
+    assert!(finished.stderr.contains("logs.access.buffer"), "{}", finished.stderr);
+    assert!(!finished.stderr.contains("takes effect at the next start"), "{}", finished.stderr);
+}
+
 /// What belongs to the protocol and to stopping, rather than to routes.
 #[test]
 fn limits_and_the_drain_time_change_with_a_reload() {
@@ -228,6 +277,8 @@ fn routes_do_what_they_say() {
             { "path": "/json", "static": { "dir": folder.path(), "listing": "json" } },
             { "path": "/html", "static": { "dir": folder.path(), "listing": "html" } },
             { "path": "/old/{*rest}", "redirect": { "to": "/new/{rest}" } },
+            { "path": "/up/{*rest}", "redirect": { "to": "/{rest}" } },
+            { "path": "/cdn/{*rest}", "redirect": { "to": "//cdn.example.org/{rest}" } },
             {
                 "path": "/small",
                 "fixed": { "body": "ok" },
@@ -247,7 +298,12 @@ fn routes_do_what_they_say() {
         let listed = get("/html/a/", accept);
         assert_eq!(listed.field("Content-Type"), Some("text/html; charset=utf-8"));
     }
-    for (path, to) in [("/old/", "/new/"), ("/old/a/b", "/new/a/b")] {
+    for (path, to) in [
+        ("/old/", "/new/"),
+        ("/old/a/b", "/new/a/b"),
+        ("/up//evil.example", "/evil.example"),
+        ("/cdn/a", "//cdn.example.org/a"),
+    ] {
         assert_eq!(get(path, "*/*").field("Location"), Some(to));
     }
     for (length, status) in [(4, 200), (5, 413)] {

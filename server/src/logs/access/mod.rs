@@ -59,8 +59,8 @@ pub struct AccessLogError {
     pub source: io::Error,
 }
 
-/// An access log. Clones are handles on the same one; the last one dropped ends it, after a second at
-/// most, so drop lanes before.
+/// An access log. Clones are handles on the same one. Once the last one is dropped, which waits for a
+/// second at most until what was recorded is written, the log ends with its last lane.
 ///
 /// Each lane writes lines into a ring of its own, and one thread writes the rings out, after 200 ms or
 /// when one is half full. A lane takes no lock, allocates nothing and waits for nothing: a record that
@@ -123,7 +123,7 @@ impl AccessLog {
         AccessLane {
             half: self.0.ring_bytes / 2,
             ring,
-            shared: self.0.shared.clone(),
+            shared: Told(self.0.shared.clone()),
             format: self.0.format.clone(),
             ports: self.0.ports.clone(),
             clock: Clock::new(),
@@ -162,25 +162,44 @@ impl AccessLog {
 /// A place for the access log in force, which may be empty, and filled again by a reload. Clones are the
 /// same place. For what happens rarely; lanes keep their ends.
 #[derive(Clone, Default)]
-pub struct AccessLogSlot(Arc<Mutex<Option<AccessLog>>>);
+pub struct AccessLogSlot(Arc<Mutex<Place>>);
+
+#[derive(Default)]
+struct Place {
+    log: Option<AccessLog>,
+    /// Where the server listens, once that is known.
+    addresses: Vec<Address>,
+}
 
 impl AccessLogSlot {
-    /// Puts a log there, or none. It learns from the one before where the server listens.
+    /// Puts a log there, or none.
     pub fn set(&self, log: Option<AccessLog>) {
-        let before = std::mem::replace(&mut *self.lock(), log.clone());
-        if let (Some(log), Some(ports)) = (log, before.as_ref().and_then(|log| log.0.ports.get())) {
-            let _ = log.0.ports.set(ports.clone());
+        let mut place = self.lock();
+        if let Some(log) = log.as_ref().filter(|_| !place.addresses.is_empty()) {
+            log.listening_on(&place.addresses);
         }
+        let before = std::mem::replace(&mut place.log, log);
+        drop(place);
         // Outside of the lock: the last handle of a log waits for its end to be written.
         drop(before);
     }
 
-    /// The log that is there.
-    pub fn get(&self) -> Option<AccessLog> {
-        self.lock().clone()
+    /// Tells the log that is there, and every later one, where the server listens
+    /// ([`AccessLog::listening_on`]).
+    pub fn listening_on(&self, addresses: &[Address]) {
+        let mut place = self.lock();
+        place.addresses = addresses.to_vec();
+        if let Some(log) = &place.log {
+            log.listening_on(addresses);
+        }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<AccessLog>> {
+    /// The log that is there.
+    pub fn get(&self) -> Option<AccessLog> {
+        self.lock().log.clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Place> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -188,7 +207,7 @@ impl AccessLogSlot {
 impl Drop for Owner {
     fn drop(&mut self) {
         self.shared.flush(LAST_WORDS);
-        // Not joined: it may stand in a write that never returns.
+        // Not joined: lanes may still write, and it may stand in a write that never returns.
         self.shared.stop();
     }
 }
@@ -201,7 +220,8 @@ fn read(counter: &AtomicU64) -> u64 {
 pub struct AccessLane {
     ring: Producer<u8>,
     half: usize,
-    shared: Arc<Shared>,
+    /// Behind the ring, to be dropped after it.
+    shared: Told,
     format: Arc<AccessFormat>,
     ports: Arc<OnceLock<Vec<Option<u16>>>>,
     clock: Clock,
@@ -221,11 +241,11 @@ impl AccessLane {
         self.line.push(b'\n');
         match self.ring.push_entire_slice(&self.line) {
             Ok(()) => self.is_new = true,
-            Err(_) => drop(self.shared.dropped.fetch_add(1, Ordering::Relaxed)),
+            Err(_) => drop(self.shared.0.dropped.fetch_add(1, Ordering::Relaxed)),
         }
         // The first look is at what this lane knows, the second at what the writer has done since.
         if self.ring.cached_slots() < self.half && self.ring.slots() < self.half {
-            self.shared.hurry();
+            self.shared.0.hurry();
         }
     }
 
@@ -240,13 +260,16 @@ impl AccessLane {
     pub fn flush(&mut self) {
         if self.is_new {
             self.is_new = false;
-            self.shared.wake();
+            self.shared.0.wake();
         }
     }
 }
 
-impl Drop for AccessLane {
+/// Tells the writer that a lane has ended.
+struct Told(Arc<Shared>);
+
+impl Drop for Told {
     fn drop(&mut self) {
-        self.shared.wake();
+        self.0.wake();
     }
 }

@@ -2,10 +2,11 @@
 //!
 //! It looks into the lanes' rings, writes what is there, and rests for a while, so that many records
 //! make one system call. When there was nothing it sleeps until a lane wakes it, which a lane does at
-//! most once per sleep; a ring that is half full cuts a rest short.
+//! most once per sleep; a ring that is half full cuts a rest short. A log that was let go of ends once its
+//! last lane has done so too.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, IoSlice, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, Thread};
@@ -33,6 +34,7 @@ pub(super) struct Shared {
     /// A ring is half full, or was full.
     hurry: AtomicBool,
     reopen: AtomicBool,
+    /// The last handle is gone: no further lane will come.
     stop: AtomicBool,
     /// Flushes asked for, and the last of them that is done.
     flushes: AtomicU64,
@@ -108,7 +110,6 @@ impl Shared {
     fn is_urgent(&self) -> bool {
         self.hurry.load(Ordering::Acquire)
             || self.reopen.load(Ordering::Acquire)
-            || self.stop.load(Ordering::Acquire)
             || self.flushed.load(Ordering::Acquire) < self.flushes.load(Ordering::Acquire)
     }
 }
@@ -156,18 +157,24 @@ impl Writer {
             }
             let asked = shared.flushes.load(Ordering::Acquire);
             let stop = shared.stop.load(Ordering::Acquire);
-            let rest = match self.pass() {
+            let passed = self.pass();
+            // Lanes may go on for a while with a log that another one has replaced.
+            let is_over = match &passed {
+                Ok(_) => self.rings.is_empty(),
+                Err(_) => self.rings.iter().all(Consumer::is_abandoned),
+            };
+            let rest = match passed {
                 Ok(bytes) => {
                     self.retry = RETRY_MIN;
                     shared.flushed.store(asked, Ordering::Release);
-                    if bytes == 0 {
-                        self.sleep();
+                    if bytes == 0 && !(stop && is_over) {
+                        self.sleep(stop);
                     }
                     if shared.is_urgent() { Duration::ZERO } else { GATHER }
                 }
                 Err(error) => self.failed(&error),
             };
-            if stop {
+            if stop && is_over {
                 return;
             }
             self.report.dropped(shared.dropped.load(Ordering::Relaxed));
@@ -199,16 +206,21 @@ impl Writer {
         let bytes = ring.slots();
         let mut left = bytes;
         while let Ok(chunk) = ring.read_chunk(left) {
-            let (first, _) = chunk.as_slices();
+            let (first, second) = chunk.as_slices();
             if first.is_empty() {
                 break;
             }
-            match self.file.write(first) {
+            // In one call, so that a line which goes on at the begin of the ring is not parted by those
+            // that another writer appends to the same file.
+            match self.file.write_vectored(&[IoSlice::new(first), IoSlice::new(second)]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
-                    let lines = first[..written].iter().filter(|&&byte| byte == b'\n').count();
+                    let first = &first[..written.min(first.len())];
+                    let second = &second[..written - first.len()];
+                    let ends = |bytes: &[u8]| bytes.iter().filter(|&&byte| byte == b'\n').count();
+                    let lines = ends(first) + ends(second);
                     self.shared.written.fetch_add(lines as u64, Ordering::Relaxed);
-                    self.torn = first[written - 1] != b'\n';
+                    self.torn = second.last().or(first.last()) != Some(&b'\n');
                     chunk.commit(written);
                     left -= written;
                 }
@@ -219,12 +231,14 @@ impl Writer {
         Ok(bytes)
     }
 
-    /// Sleeps until there is something to do.
-    fn sleep(&self) {
+    /// Sleeps until there is something to do; that the log is to end is not, once that is known.
+    fn sleep(&self, stop: bool) {
         self.shared.asleep.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         let idle = self.rings.iter().all(|ring| ring.is_empty())
             && self.shared.lock_arrivals().is_empty()
+            && !self.rings.iter().any(Consumer::is_abandoned)
+            && (stop || !self.shared.stop.load(Ordering::Acquire))
             && !self.shared.is_urgent();
         match self.report.due_in(self.shared.dropped.load(Ordering::Relaxed)) {
             _ if !idle => {}
