@@ -1,18 +1,21 @@
 //! Fields of a response, kept as they will stand on the wire.
 
+use std::borrow::Cow;
+
 use super::encode::{self, EncodeError};
-use super::framing::{is_token, is_value_byte};
+use super::framing::{is_token, is_value};
 use super::head::Field;
 
-/// The room that the first field makes, in bytes.
-const FIRST: usize = 256;
+/// The room that is made when there is none yet, in bytes.
+const FIRST: usize = 512;
 
 /// Response fields, rendered and checked as they are added, so that writing them into a head is one
 /// copy. Whatever framing needs (Content-Length, Connection, Date, …) is not among them: the encoder
 /// writes that.
 ///
-/// Looking a field up walks the lines: made for the handful of fields that a response has. The first
-/// field makes room for several.
+/// Looking a field up walks the lines, made for the handful of fields that a response has; what is not
+/// there is mostly known without that. A block allocates once there is more in it than one field that was
+/// checked when the program was compiled, and then makes room for several.
 ///
 /// ```
 /// use corelane_parser::http1::FieldBlock;
@@ -25,16 +28,18 @@ const FIRST: usize = 256;
 /// assert_eq!(fields.get("Content-Type"), Some(&b"text/plain"[..]));
 /// # Ok::<(), corelane_parser::http1::encode::EncodeError>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct FieldBlock {
     /// INVARIANT: whole lines, `Name: value` and CRLF, each a valid field that is not reserved.
-    lines: Vec<u8>,
+    lines: Cow<'static, [u8]>,
+    /// INVARIANT: has the [`mark`] of the name of every line; perhaps others, too.
+    marks: u64,
 }
 
 impl FieldBlock {
-    /// No fields. Allocates with the first one.
+    /// No fields.
     pub const fn new() -> FieldBlock {
-        FieldBlock { lines: Vec::new() }
+        FieldBlock { lines: Cow::Borrowed(&[]), marks: 0 }
     }
 
     /// Adds a field behind the others, also if there is one of that name.
@@ -43,35 +48,46 @@ impl FieldBlock {
     /// If the name is not a token or belongs to the encoder, or the value holds a control byte. The
     /// block is then as before.
     pub fn add(&mut self, name: &str, value: &[u8]) -> Result<(), EncodeError> {
-        if !is_token(name.as_bytes()) {
-            return Err(EncodeError::FieldName);
-        }
-        if encode::is_reserved(name.as_bytes()) {
-            return Err(EncodeError::FieldReserved);
-        }
-        if !value.iter().fold(true, |good, &byte| good & is_value_byte(byte)) {
-            return Err(EncodeError::FieldValue);
-        }
-        self.reserve(name.len() + value.len() + 4);
-        self.lines.extend_from_slice(name.as_bytes());
-        self.lines.extend_from_slice(b": ");
-        self.lines.extend_from_slice(value);
-        self.lines.extend_from_slice(b"\r\n");
+        check(name, value)?;
+        self.put(name, value);
         Ok(())
     }
 
     /// Adds a field that was checked when the program was compiled.
     #[inline]
     pub fn add_line(&mut self, line: encode::FieldLine) {
-        self.reserve(line.as_bytes().len());
-        self.lines.extend_from_slice(line.as_bytes());
+        self.marks |= line.mark();
+        match self.lines.is_empty() {
+            true => self.lines = Cow::Borrowed(line.as_bytes()),
+            false => self.room(line.as_bytes().len()).extend_from_slice(line.as_bytes()),
+        }
     }
 
     /// Adds all fields of another block, which were checked when they came into that.
     #[inline]
     pub fn append(&mut self, other: &FieldBlock) {
-        self.reserve(other.lines.len());
-        self.lines.extend_from_slice(&other.lines);
+        self.marks |= other.marks;
+        self.room(other.lines.len()).extend_from_slice(&other.lines);
+    }
+
+    /// Adds those fields of another block of whose names there is none here.
+    #[inline]
+    pub fn append_missing(&mut self, other: &FieldBlock) {
+        match self.marks & other.marks {
+            0 => self.append(other),
+            _ => self.append_chosen(other),
+        }
+    }
+
+    fn append_chosen(&mut self, other: &FieldBlock) {
+        let before = self.lines.len();
+        for line in other.lines() {
+            let name = name_of(line);
+            if !lines(&self.lines[..before]).any(|line| has_name(line, name)) {
+                self.marks |= mark(name);
+                self.room(line.len()).extend_from_slice(line);
+            }
+        }
     }
 
     /// Puts a field in the place of all those of its name.
@@ -79,53 +95,49 @@ impl FieldBlock {
     /// # Errors
     /// As [`FieldBlock::add`]; the block is then as before.
     pub fn set(&mut self, name: &str, value: &[u8]) -> Result<(), EncodeError> {
-        let before = self.lines.len();
-        self.add(name, value)?;
-        let line = self.lines.split_off(before);
+        check(name, value)?;
         self.remove(name);
-        self.lines.extend_from_slice(&line);
+        self.put(name, value);
         Ok(())
     }
 
     /// Removes all fields of this name, in any case; says whether there was one.
     pub fn remove(&mut self, name: &str) -> bool {
+        if !self.contains(name) {
+            return false;
+        }
+        let lines = self.lines.to_mut();
         let mut at = 0;
-        let mut found = false;
-        while at < self.lines.len() {
-            let line = line_bytes(&self.lines[at..]);
-            if has_name(&self.lines[at..at + line], name) {
-                self.lines.drain(at..at + line);
-                found = true;
+        while at < lines.len() {
+            let line = line_bytes(&lines[at..]);
+            if has_name(&lines[at..at + line], name.as_bytes()) {
+                lines.drain(at..at + line);
             } else {
                 at += line;
             }
         }
-        found
+        true
     }
 
     /// The value of the first field of this name, in any case.
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        let line = self.lines().find(|line| has_name(line, name))?;
+        if self.marks & mark(name.as_bytes()) == 0 {
+            return None;
+        }
+        let line = self.lines().find(|line| has_name(line, name.as_bytes()))?;
         line.get(name.len() + 2..line.len() - 2)
     }
 
     /// The fields as they stand on the wire, one whole line each.
     #[inline]
     pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
-        let mut rest = &self.lines[..];
-        std::iter::from_fn(move || {
-            if rest.is_empty() {
-                return None;
-            }
-            let (line, after) = rest.split_at(line_bytes(rest));
-            rest = after;
-            Some(line)
-        })
+        lines(&self.lines)
     }
 
     /// Whether there is a field of this name, in any case.
+    #[inline]
     pub fn contains(&self, name: &str) -> bool {
-        self.get(name).is_some()
+        self.marks & mark(name.as_bytes()) != 0 && self.get(name).is_some()
     }
 
     /// The fields, in order.
@@ -149,17 +161,86 @@ impl FieldBlock {
         self.lines.is_empty()
     }
 
-    /// Makes room: at first for what most responses have, so that it need not grow with each field.
-    #[inline]
-    fn reserve(&mut self, bytes: usize) {
-        let most = if self.lines.capacity() == 0 { FIRST } else { 0 };
-        self.lines.reserve(bytes.max(most));
-    }
-
     /// Removes all fields and keeps the memory.
     pub fn clear(&mut self) {
-        self.lines.clear();
+        match &mut self.lines {
+            Cow::Owned(lines) => lines.clear(),
+            lines => *lines = Cow::Borrowed(&[]),
+        }
+        self.marks = 0;
     }
+
+    /// Adds a field that was checked.
+    fn put(&mut self, name: &str, value: &[u8]) {
+        self.marks |= mark(name.as_bytes());
+        let lines = self.room(name.len() + value.len() + 4);
+        lines.extend_from_slice(name.as_bytes());
+        lines.extend_from_slice(b": ");
+        lines.extend_from_slice(value);
+        lines.extend_from_slice(b"\r\n");
+    }
+
+    /// The lines, with room for so many bytes behind them.
+    #[inline]
+    fn room(&mut self, bytes: usize) -> &mut Vec<u8> {
+        if let Cow::Borrowed(line) = self.lines {
+            let mut lines = Vec::with_capacity((line.len() + bytes).max(FIRST));
+            lines.extend_from_slice(line);
+            self.lines = Cow::Owned(lines);
+        }
+        let lines = self.lines.to_mut();
+        lines.reserve(bytes);
+        lines
+    }
+}
+
+/// By their fields and the order of those.
+impl PartialEq for FieldBlock {
+    fn eq(&self, other: &FieldBlock) -> bool {
+        self.lines == other.lines
+    }
+}
+
+impl Eq for FieldBlock {}
+
+/// Whether this can be a field of ours.
+fn check(name: &str, value: &[u8]) -> Result<(), EncodeError> {
+    if !is_token(name.as_bytes()) {
+        return Err(EncodeError::FieldName);
+    }
+    if encode::is_reserved(name.as_bytes()) {
+        return Err(EncodeError::FieldReserved);
+    }
+    if !is_value(value) {
+        return Err(EncodeError::FieldValue);
+    }
+    Ok(())
+}
+
+/// One bit of 64 by which names are told apart without looking at them: the same in any case, and for
+/// different names mostly another.
+#[inline]
+pub(super) const fn mark(name: &[u8]) -> u64 {
+    let [first, .., last] = name else { return 1 };
+    let folded = (name.len() as u64) << 10
+        ^ (*first as u64 | 0x20) << 5
+        ^ (name[name.len() / 2] as u64 | 0x20) << 2
+        ^ (*last as u64 | 0x20);
+    // Fibonacci hashing: the upper bits depend on all of them.
+    1 << (folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58)
+}
+
+/// The lines of a block, one by one.
+#[inline]
+fn lines(mut rest: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let (line, after) = rest.split_at(line_bytes(rest));
+        rest = after;
+        Some(line)
+    })
 }
 
 /// The length of the first line, with its CRLF. A value holds neither byte of that.
@@ -168,8 +249,8 @@ fn line_bytes(lines: &[u8]) -> usize {
 }
 
 /// Whether this line begins with this name, in any case, and a colon.
-fn has_name(line: &[u8], name: &str) -> bool {
-    line.get(name.len()) == Some(&b':') && line[..name.len()].eq_ignore_ascii_case(name.as_bytes())
+fn has_name(line: &[u8], name: &[u8]) -> bool {
+    line.get(name.len()) == Some(&b':') && line[..name.len()].eq_ignore_ascii_case(name)
 }
 
 fn name_of(line: &[u8]) -> &[u8] {
@@ -178,8 +259,60 @@ fn name_of(line: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::encode::FieldLine;
     use super::*;
+
+    const NAMES: [&str; 8] = ["A", "a", "Vary", "VARY", "X-Id", "x-it", "Etag", "Content-Type"];
+    const TYPE: FieldLine = FieldLine::from_static("Content-Type: x\r\n");
+
+    proptest! {
+        /// Beside a list of pairs, which needs no marks.
+        #[test]
+        fn blocks_are_lists_of_fields(steps in proptest::collection::vec((0..5u8, 0..8usize), 0..20)) {
+            let (mut block, mut other) = (FieldBlock::new(), FieldBlock::new());
+            let (mut list, mut others) = (Vec::new(), Vec::new());
+            for (n, (step, name)) in steps.into_iter().enumerate() {
+                let (name, value) = (NAMES[name], n.to_string());
+                let is = |field: &(&str, String)| field.0.eq_ignore_ascii_case(name);
+                match step {
+                    0 => {
+                        block.add_line(TYPE);
+                        list.push(("Content-Type", "x".to_owned()));
+                    }
+                    1 => {
+                        block.set(name, value.as_bytes()).unwrap();
+                        list.retain(|field| !is(field));
+                        list.push((name, value));
+                    }
+                    2 => {
+                        prop_assert_eq!(block.remove(name), list.iter().any(is));
+                        list.retain(|field| !is(field));
+                    }
+                    3 => {
+                        other.add(name, value.as_bytes()).unwrap();
+                        others.push((name, value));
+                    }
+                    _ => {
+                        block.append_missing(&other);
+                        let had = list.clone();
+                        let missing = |field: &&(&str, String)| {
+                            !had.iter().any(|known| known.0.eq_ignore_ascii_case(field.0))
+                        };
+                        list.extend(others.iter().filter(missing).cloned());
+                    }
+                }
+                for name in NAMES {
+                    let first = list.iter().find(|field| field.0.eq_ignore_ascii_case(name));
+                    prop_assert_eq!(block.get(name), first.map(|field| field.1.as_bytes()));
+                }
+            }
+            let lines: String =
+                list.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+            prop_assert_eq!(block.as_bytes(), lines.as_bytes());
+        }
+    }
 
     #[test]
     fn fields_of_one_name_are_found_replaced_and_removed() {

@@ -403,7 +403,16 @@ fn trim_spaces(mut bytes: &[u8]) -> &[u8] {
 
 /// `token = 1*tchar` (RFC 9110 §5.6.2).
 pub(super) fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|&byte| is_token_byte(byte))
+    const TOKEN_BYTES: [bool; 256] = {
+        let mut table = [false; 256];
+        let mut byte = 0;
+        while byte < table.len() {
+            table[byte] = is_token_byte(byte as u8);
+            byte += 1;
+        }
+        table
+    };
+    !bytes.is_empty() && bytes.iter().all(|&byte| TOKEN_BYTES[usize::from(byte)])
 }
 
 /// `tchar` (RFC 9110 §5.6.2).
@@ -418,10 +427,52 @@ pub(super) const fn is_value_byte(byte: u8) -> bool {
     matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
 }
 
+/// Whether all of these may stand in a field value.
+pub(super) fn is_value(bytes: &[u8]) -> bool {
+    // By words, the last of which overlaps the one before it. Those with a tab are looked at again.
+    let Some(last) = bytes.last_chunk() else {
+        return bytes.iter().all(|&byte| is_value_byte(byte));
+    };
+    let (words, _) = bytes.as_chunks();
+    words.iter().chain([last]).all(|word| {
+        is_visible(u64::from_ne_bytes(*word)) || word.iter().all(|&byte| is_value_byte(byte))
+    })
+}
+
+/// Whether none of eight bytes is a control byte: none is below a space, and none is DEL.
+#[inline]
+fn is_visible(word: u64) -> bool {
+    const ONES: u64 = u64::MAX / 255;
+    let del = word ^ (0x7f * ONES);
+    let below = |word: u64, least: u64| word.wrapping_sub(least * ONES) & !word & (0x80 * ONES);
+    below(word, 0x20) | below(del, 1) == 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::{FieldSlots, HeadParser, Progress};
     use super::*;
+
+    #[test]
+    fn values_are_judged_by_words_as_they_are_by_bytes() {
+        for byte in 0..=255u8 {
+            for len in 1..=20 {
+                for at in 0..len {
+                    for other in [b'x', b'\t', b' ', 0xff] {
+                        let mut bytes = vec![other; len];
+                        bytes[at] = byte;
+                        assert_eq!(
+                            is_value(&bytes),
+                            is_value_byte(byte),
+                            "{byte} at {at} of {len}"
+                        );
+                    }
+                }
+            }
+            assert_eq!(is_token(&[b'a', byte]), is_token_byte(byte));
+        }
+        assert!(is_value(b"") && !is_token(b""));
+    }
 
     #[test]
     fn folding_by_one_bit_is_exact_for_every_token_byte() {

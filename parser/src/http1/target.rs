@@ -43,8 +43,8 @@ pub(crate) fn path_and_query(form: TargetForm, target: &str) -> (&str, Option<&s
         TargetForm::Absolute => &target[authority_end(target)..],
         TargetForm::Authority | TargetForm::Asterisk => return (target, None),
     };
-    let (path, query) = match local.split_once('?') {
-        Some((path, query)) => (path, Some(query)),
+    let (path, query) = match memchr(b'?', local.as_bytes()) {
+        Some(at) => (&local[..at], Some(&local[at + 1..])),
         None => (local, None),
     };
     (if path.is_empty() { "/" } else { path }, query)
