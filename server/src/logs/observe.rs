@@ -1,7 +1,7 @@
 //! Recording what a web application answers.
 
 use corelane_eventloop::{Nanos, Origin, Peer};
-use corelane_http::middleware::{Id, User};
+use corelane_http::middleware::User;
 use corelane_http::web::{Observe, Request};
 use corelane_parser::http1::{Method, Version};
 
@@ -48,7 +48,7 @@ impl Observe for AccessObserver {
             Origin::Accepted(listener) => listener,
             Origin::Connected(_) => 0,
         };
-        let (user, id) = (request.get::<User>(), request.get::<Id>());
+        let user = request.get::<User>();
         let mut record = AccessRecord {
             // The clock of the wall was read when the head was there.
             time: request.wall() + now.since(request.now()),
@@ -65,7 +65,7 @@ impl Observe for AccessObserver {
             status,
             body_bytes: if silent { 0 } else { bytes.unwrap_or(0) },
             duration: now.since(request.since()),
-            request_id: id.as_deref().map(|id| id.as_str().as_bytes()),
+            request_id: request.id().map(|id| id.as_str().as_bytes()),
             route: request.route(),
             user: user.as_deref().map(|user| user.name().as_bytes()),
             connection: Some(request.conn()),

@@ -3,7 +3,7 @@
 //! The protocol is that of the [Fetch standard](https://fetch.spec.whatwg.org/#http-cors-protocol),
 //! a living one, whose sections are named here by their titles.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use corelane_parser::http1::{FieldBlock, Method};
@@ -48,6 +48,9 @@ const ALLOW_ORIGIN: &str = "Access-Control-Allow-Origin";
 /// Access-Control-Allow-Origin already is left alone.
 pub struct Cors {
     origins: Origins,
+    /// What is added to a response that has none of it, by Access-Control-Allow-Origin: put together in
+    /// advance where that is known.
+    granted: BTreeMap<Vec<u8>, FieldBlock>,
     /// Fields of every response that a script may read.
     actual: FieldBlock,
     /// Fields of every preflight that is allowed.
@@ -100,21 +103,27 @@ impl Cors {
         if matches!(self.origins, Origins::Any) {
             return Some("*");
         }
-        let mut values = request.headers("Origin");
-        let (first, second) = (values.next()?, values.next());
-        let origin = std::str::from_utf8(first).ok()?;
-        let allowed = second.is_none()
-            && match &self.origins {
-                Origins::Any => true,
-                Origins::List(list) => list.contains(origin),
-                Origins::Predicate(accepts) => {
-                    (origin == "null" || origin_flaw(origin).is_none()) && accepts(origin, request)
-                }
-            };
+        let origin = std::str::from_utf8(sole_origin(request)?).ok()?;
+        let allowed = match &self.origins {
+            Origins::Any => true,
+            Origins::List(list) => list.contains(origin),
+            Origins::Predicate(accepts) => {
+                (origin == "null" || origin_flaw(origin).is_none()) && accepts(origin, request)
+            }
+        };
         if !allowed {
             tracing::debug!(origin, path = request.path(), "the origin is not allowed");
         }
         allowed.then_some(origin)
+    }
+
+    /// What is added to a response to this request that has none of it, if that is known in advance.
+    fn granted(&self, request: &Request<'_>) -> Option<&FieldBlock> {
+        match &self.origins {
+            Origins::Any => self.granted.get(&b"*"[..]),
+            Origins::List(_) => self.granted.get(sole_origin(request)?),
+            Origins::Predicate(_) => None,
+        }
     }
 
     fn preflight(&self, request: &Request<'_>) -> Response {
@@ -145,7 +154,7 @@ impl Middleware for Cors {
     }
 
     fn before(&self, request: &Request<'_>) -> Before {
-        let is_preflight = request.method() == Method::Options
+        let is_preflight = matches!(request.method(), Method::Options)
             && request.header("Origin").is_some()
             && request.header("Access-Control-Request-Method").is_some();
         match is_preflight {
@@ -155,6 +164,12 @@ impl Middleware for Cors {
     }
 
     fn after(&self, request: &Request<'_>, response: &mut Response) {
+        if let Some(granted) = self.granted(request)
+            && !response.fields().contains("Vary")
+            && !response.fields().contains(ALLOW_ORIGIN)
+        {
+            return response.fields_mut().append(granted);
+        }
         let allowed = self.allowed(request);
         if !matches!(self.origins, Origins::Any) {
             response.vary("Origin");
@@ -165,6 +180,12 @@ impl Middleware for Cors {
             response.fields_mut().append(&self.actual);
         }
     }
+}
+
+/// The value of Origin, if there is one and no other.
+fn sole_origin<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
+    let mut values = request.headers("Origin");
+    values.next().filter(|_| values.next().is_none())
 }
 
 impl CorsBuilder {
@@ -295,8 +316,24 @@ impl CorsBuilder {
         if let Some(time) = self.max_age {
             put(&mut preflight, "Access-Control-Max-Age", &time.as_secs().to_string())?;
         }
+        let mut granted = BTreeMap::new();
+        let (list, any) = match &origins {
+            Origins::Any => (None, Some("*")),
+            Origins::List(list) => (Some(list), None),
+            Origins::Predicate(_) => (None, None),
+        };
+        for origin in list.into_iter().flatten().map(String::as_str).chain(any) {
+            let mut fields = FieldBlock::new();
+            if origin != "*" {
+                put(&mut fields, "Vary", "Origin")?;
+            }
+            put(&mut fields, ALLOW_ORIGIN, origin)?;
+            fields.append(&actual);
+            granted.insert(origin.as_bytes().to_vec(), fields);
+        }
         Ok(Cors {
             origins,
+            granted,
             actual,
             preflight,
             mirror: matches!(self.request_headers, Names::Mirror),

@@ -7,8 +7,8 @@ use crate::web::{Before, Middleware, Request, Response};
 
 const FIELD: &str = "X-Request-Id";
 
-/// Gives every request an id: puts it on the request as [`Id`], for handlers and logs, and on the
-/// response as `X-Request-Id`.
+/// Gives every request an id, for handlers and logs ([`Request::id`]), and puts it on the response as
+/// `X-Request-Id`.
 ///
 /// Ids are UUIDs of version 7 (RFC 9562 §5.7): they sort by time. Their other bits come from the
 /// lane's random numbers, so they are unlikely to meet, and no secret: whoever has seen some may guess
@@ -18,11 +18,11 @@ const FIELD: &str = "X-Request-Id";
 /// A valid `traceparent` is put on the request as [`TraceParent`].
 ///
 /// ```
-/// use corelane_http::middleware::{Id, RequestId};
+/// use corelane_http::middleware::RequestId;
 /// use corelane_http::web::testing::TestServer;
 /// use corelane_http::web::{Request, Routes};
 ///
-/// let show = |request: &Request<'_>| request.get::<Id>().map(|id| id.to_string());
+/// let show = |request: &Request<'_>| request.id().map(|id| id.to_string());
 /// let ids = RequestId::new().trust_if(|request| request.peer_ip().is_some_and(|ip| ip.is_loopback()));
 /// let mut server = TestServer::new(Routes::new().get("/", show).with(ids).build()?);
 /// let response = server.get("/");
@@ -42,6 +42,18 @@ pub struct Id {
     bytes: [u8; Id::MOST],
     len: u8,
 }
+
+/// The two hexadecimal digits of each byte.
+const PAIRS: [[u8; 2]; 256] = {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < pairs.len() {
+        pairs[byte] = [DIGITS[byte >> 4], DIGITS[byte & 15]];
+        byte += 1;
+    }
+    pairs
+};
 
 impl RequestId {
     /// Every request gets an id of ours.
@@ -70,7 +82,8 @@ impl Middleware for RequestId {
     fn before(&self, request: &Request<'_>) -> Before {
         let trusted = self.trusts.as_ref().is_some_and(|trusts| trusts(request));
         let brought = trusted.then(|| request.header(FIELD).and_then(Id::parse)).flatten();
-        request.insert(brought.unwrap_or_else(|| Id::uuid(request.wall(), request.random())));
+        let drawn = || Id::uuid(request.wall(), request.random());
+        request.extensions().set_id(|| brought.unwrap_or_else(drawn));
         if let Some(parent) = request.header("traceparent").and_then(TraceParent::parse) {
             request.insert(parent);
         }
@@ -78,9 +91,8 @@ impl Middleware for RequestId {
     }
 
     fn after(&self, request: &Request<'_>, response: &mut Response) {
-        if let Some(id) = request.get::<Id>() {
-            response.remove(FIELD);
-            response.add(FIELD, id.as_str());
+        if let Some(id) = request.id() {
+            response.set(FIELD, id.as_bytes());
         }
     }
 }
@@ -91,7 +103,11 @@ impl Id {
 
     /// The id, if it is one.
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.bytes[..usize::from(self.len)]).unwrap_or_default()
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
     }
 
     /// Takes 1 to 64 bytes that can stand in a log and a URL without harm.
@@ -111,19 +127,17 @@ impl Id {
         let millis = u128::from(wall.as_millis() & 0xffff_ffff_ffff);
         let fraction = u128::from((wall.0 % 1_000_000) * 4096 / 1_000_000);
         let value = millis << 80 | 7 << 76 | fraction << 64 | 0b10 << 62 | u128::from(random >> 2);
-        let mut bytes = [0; Id::MOST];
-        let mut at = 0;
-        for (n, byte) in value.to_be_bytes().into_iter().enumerate() {
-            if matches!(n, 4 | 6 | 8 | 10) {
-                bytes[at] = b'-';
-                at += 1;
-            }
-            for digit in [byte >> 4, byte & 15] {
-                bytes[at] = b"0123456789abcdef"[usize::from(digit)];
-                at += 1;
-            }
+        let mut digits = [0; 32];
+        let (pairs, _) = digits.as_chunks_mut();
+        for (pair, byte) in pairs.iter_mut().zip(value.to_be_bytes()) {
+            *pair = PAIRS[usize::from(byte)];
         }
-        Id { bytes, len: at as u8 }
+        let mut bytes = [0; Id::MOST];
+        bytes[..36].fill(b'-');
+        for (before, group) in [0..8, 8..12, 12..16, 16..20, 20..32].into_iter().enumerate() {
+            bytes[group.start + before..group.end + before].copy_from_slice(&digits[group]);
+        }
+        Id { bytes, len: 36 }
     }
 }
 

@@ -41,11 +41,7 @@ const DEFAULTS: [(&str, &str); 3] = [
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct SecurityHeaders {
-    fields: FieldBlock,
-    /// Theirs, and perhaps some that were removed.
-    names: Vec<String>,
-}
+pub struct SecurityHeaders(FieldBlock);
 
 impl SecurityHeaders {
     /// The defaults.
@@ -59,7 +55,7 @@ impl SecurityHeaders {
 
     /// No fields at all: add what is wanted.
     pub fn none() -> SecurityHeaders {
-        SecurityHeaders { fields: FieldBlock::new(), names: Vec::new() }
+        SecurityHeaders(FieldBlock::new())
     }
 
     /// Sets a field, in the place of the default.
@@ -67,16 +63,15 @@ impl SecurityHeaders {
     /// # Errors
     /// If it cannot be sent.
     pub fn set(mut self, name: &str, value: &str) -> Result<SecurityHeaders, MiddlewareError> {
-        self.fields
+        self.0
             .set(name, value.as_bytes())
             .map_err(|flaw| MiddlewareError::new(NAME, format!("{name}: {flaw}")))?;
-        self.remember(name);
         Ok(self)
     }
 
     /// Leaves a field out.
     pub fn remove(mut self, name: &str) -> SecurityHeaders {
-        self.fields.remove(name);
+        self.0.remove(name);
         self
     }
 
@@ -95,17 +90,10 @@ impl SecurityHeaders {
         self
     }
 
-    fn remember(&mut self, name: &str) {
-        if !self.names.iter().any(|known| known.eq_ignore_ascii_case(name)) {
-            self.names.push(name.to_owned());
-        }
-    }
-
     /// Sets a field of ours, which is well-formed.
     fn put(&mut self, name: &str, value: &str) {
-        let put = self.fields.set(name, value.as_bytes());
+        let put = self.0.set(name, value.as_bytes());
         debug_assert!(put.is_ok(), "{name}");
-        self.remember(name);
     }
 }
 
@@ -121,21 +109,6 @@ impl Middleware for SecurityHeaders {
     }
 
     fn after(&self, _request: &Request<'_>, response: &mut Response) {
-        // In one walk, because it almost never finds anything.
-        let clashes = response.fields().lines().any(|line| {
-            let is = |name: &String| {
-                line.get(name.len()) == Some(&b':')
-                    && line[..name.len()].eq_ignore_ascii_case(name.as_bytes())
-            };
-            self.names.iter().any(is)
-        });
-        if !clashes {
-            return response.fields_mut().append(&self.fields);
-        }
-        for field in self.fields.iter() {
-            if !response.fields().contains(field.name) {
-                response.add(field.name, field.value);
-            }
-        }
+        response.fields_mut().append_missing(&self.0);
     }
 }

@@ -289,7 +289,7 @@ impl Handler for App {
         let request = Request {
             head: HeadView::Parsed(*head),
             body: &[],
-            params: params.clone(),
+            params,
             route: route.label.as_deref(),
             place,
             extensions: &extensions,
@@ -308,9 +308,10 @@ impl Handler for App {
             }
             Early::Goes(waits) => waits,
         };
+        let params = request.params.to_owned();
         let later = self.later.get_or_insert_with(|| Later::new(self.futures, waker));
         let lane = later.lane().clone();
-        let owned = Owned::of(head, &params, route.label.clone(), place, extensions, lane);
+        let owned = Owned::of(head, params, route.label.clone(), place, extensions, lane);
         let most = route.limits.body_bytes;
         let reads = matches!(route.endpoint.run, Run::Upload(_));
         if !whole && !reads {

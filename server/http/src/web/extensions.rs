@@ -4,6 +4,8 @@ use std::any::{Any, TypeId};
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
+use crate::middleware::Id;
+
 /// Values that middleware and handlers leave for each other on a request, one per type. Allocates with
 /// the first one. A clone is another handle to the same values: for futures that middleware waits for.
 ///
@@ -19,7 +21,11 @@ use std::rc::Rc;
 /// assert!(extensions.get::<u32>().is_none());
 /// ```
 #[derive(Default)]
-pub struct Extensions(OnceCell<Rc<Values>>);
+pub struct Extensions {
+    values: OnceCell<Rc<Values>>,
+    /// Here because it goes where they go, and apart because nearly every request may have one.
+    id: OnceCell<Id>,
+}
 
 type Values = RefCell<Vec<(TypeId, Rc<dyn Any>)>>;
 
@@ -28,7 +34,7 @@ impl Extensions {
     pub fn insert<T: 'static>(&self, value: T) {
         let id = TypeId::of::<T>();
         let value: Rc<dyn Any> = Rc::new(value);
-        let mut values = self.0.get_or_init(Rc::default).borrow_mut();
+        let mut values = self.values.get_or_init(Rc::default).borrow_mut();
         match values.iter_mut().find(|(other, _)| *other == id) {
             Some((_, place)) => *place = value,
             None => values.push((id, value)),
@@ -38,14 +44,26 @@ impl Extensions {
     /// The value of this type, if one was left.
     pub fn get<T: 'static>(&self) -> Option<Rc<T>> {
         let id = TypeId::of::<T>();
-        let values = self.0.get()?.borrow();
+        let values = self.values.get()?.borrow();
         let (_, value) = values.iter().find(|(other, _)| *other == id)?;
         value.clone().downcast().ok()
+    }
+
+    /// Sets the id, unless there is one.
+    #[inline]
+    pub(crate) fn set_id(&self, id: impl FnOnce() -> Id) {
+        self.id.get_or_init(id);
+    }
+
+    #[inline]
+    pub(crate) fn id(&self) -> Option<&Id> {
+        self.id.get()
     }
 }
 
 impl Clone for Extensions {
     fn clone(&self) -> Extensions {
-        Extensions(OnceCell::from(self.0.get_or_init(Rc::default).clone()))
+        let values = OnceCell::from(self.values.get_or_init(Rc::default).clone());
+        Extensions { values, id: self.id.clone() }
     }
 }

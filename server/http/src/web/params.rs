@@ -60,7 +60,11 @@ impl<'a> Params<'a> {
 
     /// The parameter, decoded; `None` also if that is not UTF-8.
     pub fn get(&self, name: &str) -> Option<Cow<'a, str>> {
-        percent_decode_str(self.raw(name)?).decode_utf8().ok()
+        let raw = self.raw(name)?;
+        if !raw.as_bytes().contains(&b'%') {
+            return Some(Cow::Borrowed(raw));
+        }
+        percent_decode_str(raw).decode_utf8().ok()
     }
 
     /// Names and values, the latter still encoded.

@@ -11,6 +11,7 @@ use super::extensions::Extensions;
 use super::head::{HeadView, OwnedHead};
 use super::lane::Lane;
 use super::params::Params;
+use crate::middleware::Id;
 
 /// Where and when a request came in.
 #[derive(Clone, Copy, Debug)]
@@ -148,6 +149,17 @@ impl<'a> Request<'a> {
         self.place.random
     }
 
+    /// Its id, if it was given one: by [`RequestId`](crate::middleware::RequestId), or by middleware of
+    /// your own.
+    pub fn id(&self) -> Option<&'a Id> {
+        self.extensions.id()
+    }
+
+    /// Gives it an id, for handlers and logs, unless it has one.
+    pub fn set_id(&self, id: Id) {
+        self.extensions.set_id(|| id);
+    }
+
     /// What middleware and handlers have left on the request.
     pub fn extensions(&self) -> &'a Extensions {
         self.extensions
@@ -187,7 +199,7 @@ pub(crate) struct Owned {
 impl Owned {
     pub(crate) fn of(
         head: &Head<'_>,
-        params: &Params<'_>,
+        params: Vec<(String, String)>,
         route: Option<Rc<str>>,
         place: Place,
         extensions: Extensions,
@@ -196,7 +208,7 @@ impl Owned {
         Owned {
             head: OwnedHead::of(head),
             body: Vec::new(),
-            params: params.to_owned(),
+            params,
             route,
             place,
             extensions,

@@ -175,6 +175,9 @@ impl Response {
                 part == b"*" || part.eq_ignore_ascii_case(name.as_bytes())
             })
         };
+        if !self.fields.contains("Vary") {
+            return self.add("Vary", name);
+        }
         let mut names = Vec::new();
         for field in self.fields.iter().filter(|field| field.name.eq_ignore_ascii_case("Vary")) {
             if named(field.value) {
@@ -182,9 +185,6 @@ impl Response {
             }
             names.extend_from_slice(field.value);
             names.extend_from_slice(b", ");
-        }
-        if names.is_empty() {
-            return self.add("Vary", name);
         }
         names.extend_from_slice(name.as_bytes());
         self.set("Vary", names);

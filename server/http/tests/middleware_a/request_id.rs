@@ -1,6 +1,6 @@
 //! Names of requests.
 
-use corelane_http::middleware::{Id, RequestId, TraceParent};
+use corelane_http::middleware::{RequestId, TraceParent};
 use corelane_http::web::{Request, Response, Routes};
 
 use super::rig::Rig;
@@ -9,7 +9,7 @@ use super::rig::Rig;
 fn ids_are_made_or_taken_over() {
     let show = |request: &Request<'_>| {
         let trace = request.get::<TraceParent>().map(|parent| parent.to_string());
-        let id = request.get::<Id>().map(|id| id.to_string()).unwrap_or_default();
+        let id = request.id().map(|id| id.to_string()).unwrap_or_default();
         Response::text(format!("{id} {}", trace.unwrap_or_default())).with("x-request-id", "no")
     };
     let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
