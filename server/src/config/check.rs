@@ -1,11 +1,12 @@
 //! The second look: whether values that are right by themselves make sense together, and on this
 //! machine. It reads the file system, and asks the resolver about host names in addresses.
 
-use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::Path;
 
 use corelane_acceptor::Address;
 use corelane_metrics::expose::statsd::{INTERVAL_MAX, INTERVAL_MIN, StatsdEncoder};
+use rustix::fs::Access;
 
 use super::address;
 use super::check_site::{self, middleware};
@@ -32,7 +33,15 @@ impl Found {
     /// A folder that must exist.
     pub(super) fn folder(&mut self, path: &str, folder: &Path) {
         match std::fs::metadata(folder) {
-            Ok(found) if found.is_dir() => {}
+            Ok(found) if found.is_dir() => {
+                if let Err(error) = rustix::fs::access(folder, Access::EXEC_OK) {
+                    let user = rustix::process::geteuid().as_raw();
+                    let folder = folder.display();
+                    let message =
+                        format!("{folder}: user {user} may not look into it (chmod +x): {error}");
+                    self.error(path, message);
+                }
+            }
             Ok(_) => self.error(path, format!("{} is a file, not a folder", folder.display())),
             Err(error) => self.error(path, format!("{}: {error}", folder.display())),
         }
@@ -80,7 +89,7 @@ fn listeners(config: &Config, is_chosen: &dyn Fn(&str) -> bool, found: &mut Foun
             found.error("port", format!("has no effect: all `listeners` have a port; {instead}"));
         }
     }
-    let mut seen: BTreeMap<String, String> = BTreeMap::new();
+    let mut seen: Vec<(Address, String)> = Vec::new();
     let texts = config.listeners.iter().enumerate();
     let mut places: Vec<(String, &str, u16)> = texts
         .map(|(index, listener)| (index_path("listeners", index), listener.get(), port))
@@ -109,13 +118,24 @@ fn listeners(config: &Config, is_chosen: &dyn Fn(&str) -> bool, found: &mut Foun
                            whoever reaches them; use 127.0.0.1:9080";
             found.error(path.clone(), message);
         }
-        // Port 0 is another one every time.
-        if !matches!(address, Address::Tcp(tcp) if tcp.port() == 0)
-            && let Some(first) = seen.insert(address.to_string(), path.clone())
-        {
+        if let Some((_, first)) = seen.iter().find(|(taken, _)| overlap(taken, &address)) {
             found.error(path, format!("{address} is listened on already, by `{first}`"));
+        } else {
+            seen.push((address, path));
         }
     }
+}
+
+/// Whether the two cannot be listened on at once.
+fn overlap(one: &Address, other: &Address) -> bool {
+    let (Address::Tcp(one), Address::Tcp(other)) = (one, other) else { return one == other };
+    let (a, b) = (one.ip(), other.ip());
+    let all = |ip: IpAddr| ip.is_unspecified();
+    // `[::]` takes IPv4 as well. Port 0 is another one every time.
+    let meet = a == b
+        || (all(a) && (a.is_ipv6() || b.is_ipv4()))
+        || (all(b) && (b.is_ipv6() || a.is_ipv4()));
+    one.port() == other.port() && one.port() != 0 && meet
 }
 
 fn limits(config: &Config, found: &mut Found) {

@@ -224,6 +224,11 @@ fn field(name: &str, value: &str, path: &str, found: &mut Found) {
     }
 }
 
+/// Whether the server sets the field itself.
+fn is_reserved(name: &str) -> bool {
+    matches!(Fixed::new(200, &[(name, "")], Vec::new()), Err(EncodeError::FieldReserved))
+}
+
 fn tokens(words: &[String], what: &str, path: &str, found: &mut Found) {
     for (index, word) in words.iter().enumerate() {
         if !is_token(word) && word != "*" {
@@ -273,7 +278,14 @@ pub(super) fn middleware(middleware: &Middleware, path: &str, found: &mut Found)
     if let Some(rules) = middleware.headers.on() {
         let path = below("headers");
         fields(&rules.add, &key_path(&path, "add"), found);
-        tokens(&rules.remove, "header field", &key_path(&path, "remove"), found);
+        let path = key_path(&path, "remove");
+        tokens(&rules.remove, "header field", &path, found);
+        for (index, name) in rules.remove.iter().enumerate() {
+            if is_reserved(name) {
+                let message = format!("the server sets `{name}` itself, and it stays");
+                found.error(index_path(&path, index), message);
+            }
+        }
     }
 }
 

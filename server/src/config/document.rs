@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::finding::{FINDINGS_MAX, Finding, Origin};
+use super::finding::{FINDINGS_MAX, Finding, Origin, is_within};
 use super::{json, toml};
 
 /// The largest file that is read.
@@ -23,6 +23,8 @@ pub(super) struct Document {
     path: PathBuf,
     /// Its values.
     pub(super) tree: Value,
+    /// Paths that flags have said, and their names, if the file was never written.
+    pub(super) spoken: Vec<(String, String)>,
     places: BTreeMap<String, (usize, usize)>,
 }
 
@@ -46,7 +48,7 @@ impl Document {
     /// A file that says nothing.
     pub(super) fn empty() -> Document {
         let (path, tree) = (PathBuf::new(), Value::Object(Map::new()));
-        Document { path, tree, places: BTreeMap::new() }
+        Document { path, tree, spoken: Vec::new(), places: BTreeMap::new() }
     }
 
     /// Reads a text: TOML if the path ends in `.toml`, JSON otherwise. What can be passed over is
@@ -79,7 +81,8 @@ impl Document {
         let (tree, offsets, faults) = reading.map_err(finding)?;
         findings.extend(faults.into_iter().take(FINDINGS_MAX).map(finding));
         let places = offsets.into_iter().map(|(path, offset)| (path, lines.place(offset)));
-        Ok(Document { path: path.to_owned(), tree, places: places.collect() })
+        let (path, spoken) = (path.to_owned(), Vec::new());
+        Ok(Document { path, tree, spoken, places: places.collect() })
     }
 
     /// Whether there is a file.
@@ -89,6 +92,10 @@ impl Document {
 
     /// Where the value of this path stands, or the nearest around it.
     pub(super) fn origin(&self, path: &str) -> Origin {
+        let said = self.spoken.iter().filter(|(outer, _)| is_within(path, outer));
+        if let Some((_, name)) = said.max_by_key(|(outer, _)| outer.len()) {
+            return Origin::Flag(name.clone());
+        }
         let mut around = Some(path);
         let place = std::iter::from_fn(|| {
             let this = around?;

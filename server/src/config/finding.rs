@@ -59,7 +59,9 @@ pub struct Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.origin)?;
-        if !self.path.is_empty() {
+        // An option is the name of its key on the command line, but for the one that sets any of them.
+        let is_named = matches!(&self.origin, Origin::Flag(name) if name != "--set");
+        if !self.path.is_empty() && !is_named {
             write!(f, "{}: ", self.path)?;
         }
         f.write_str(&self.message)
@@ -108,6 +110,14 @@ pub(super) fn parent(path: &str) -> Option<&str> {
         return Some(head.rfind("[\"").map_or("", |at| &path[..at]));
     }
     Some(path.rfind(['.', '[']).map_or("", |at| &path[..at]))
+}
+
+/// Whether `path` is `outer`, or something in it. Nothing counts as within the top.
+pub(super) fn is_within(path: &str, outer: &str) -> bool {
+    !outer.is_empty()
+        && path
+            .strip_prefix(outer)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.') || rest.starts_with('['))
 }
 
 #[cfg(test)]

@@ -64,6 +64,12 @@ impl Sources {
     }
 }
 
+/// The key of an option, as `--max-body`.
+pub(crate) fn key(option: &str) -> Option<&'static str> {
+    let id = option.trim_start_matches('-').replace('-', "_");
+    FLAGS.iter().find(|(known, _)| *known == id).map(|(_, key)| *key)
+}
+
 /// How a user calls an option.
 fn name(id: &str) -> String {
     match id {

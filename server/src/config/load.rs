@@ -8,11 +8,13 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::document::Document;
-use super::finding::{FINDINGS_MAX, Finding, Findings, Origin, index_path, key_path, parent};
+use super::finding::{
+    FINDINGS_MAX, Finding, Findings, Origin, index_path, is_within, key_path, parent,
+};
 use super::settings::{self, Setting};
 use super::shape::{Kind, Shape};
 use super::values::Single;
-use super::{Config, Environment, StaticFiles, check, examine, values};
+use super::{Config, Environment, StaticFiles, check, examine, precedence, values};
 
 /// What a configuration is made from. What comes later in this list wins: the defaults of the
 /// environment, the file, `CORELANE_*` variables, flags.
@@ -40,6 +42,7 @@ use super::{Config, Environment, StaticFiles, check, examine, values};
 pub struct Sources {
     file: Option<PathBuf>,
     text: Option<Vec<u8>>,
+    spoken: Vec<(String, String)>,
     variables: Vec<(OsString, OsString)>,
     flags: Vec<(String, String, String)>,
 }
@@ -73,6 +76,13 @@ impl Sources {
         self
     }
 
+    /// Takes this for the contents of a file that was never written: each path is what a flag says, by
+    /// whose name it is called. The path that says most about a value counts.
+    pub(crate) fn spoken(mut self, text: impl Into<Vec<u8>>, flags: &[(&str, &str)]) -> Sources {
+        self.spoken = flags.iter().map(|&(path, name)| (path.into(), name.into())).collect();
+        self.text("command line", text)
+    }
+
     /// Takes those of these environment variables that begin with `CORELANE_`.
     pub fn variables<N, T>(mut self, variables: impl IntoIterator<Item = (N, T)>) -> Sources
     where
@@ -101,8 +111,8 @@ impl Sources {
     /// Reads all sources and checks the outcome, with what it names in the file system.
     ///
     /// # Errors
-    /// All that is wrong, in the order of the file. What is wrong with the sense of a value (a folder
-    /// that does not exist) is found only where its form is right.
+    /// All that is wrong, in the order of the file. Whether values make sense together is not asked of
+    /// those that are wrong or missing, and of what is around them.
     pub fn load(&self) -> Result<Effective, Findings> {
         let mut layers = Layers::default();
         let document = layers.file(self);
@@ -122,6 +132,13 @@ impl Effective {
         };
         let around = || origin(&self.origins, path);
         below().or_else(around).unwrap_or(Origin::Default(self.config.environment))
+    }
+}
+
+impl Effective {
+    /// Something that is wrong with the value at this path, which only its use has shown.
+    pub fn finding(&self, path: &str, message: impl Into<String>) -> Finding {
+        Finding { origin: self.origin(path), path: path.to_owned(), message: message.into() }
     }
 }
 
@@ -161,6 +178,7 @@ impl Layers {
                 return Document::empty();
             }
         };
+        document.spoken = sources.spoken.clone();
         let mut tree = std::mem::take(&mut document.tree);
         for (path, message) in examine::examine(&mut tree, document.folder()) {
             // A value that could not even be read has been complained about.
@@ -231,10 +249,10 @@ impl Layers {
             Some("development") => Environment::Development,
             _ => Environment::Production,
         };
+        let undecided = precedence::settle(&mut self.tree, &mut self.origins);
         let mut tree = Value::Object(self.tree);
         let mut missing = Vec::new();
         complete(&mut tree, &Config::shape(), environment, "", &mut missing);
-        let is_whole = missing.is_empty();
         let origins = self.origins;
         let place = |path: &str| match origin(&origins, path) {
             Some(Origin::File { .. }) => document.origin(path),
@@ -242,32 +260,35 @@ impl Layers {
             None if path.is_empty() => document.origin(path),
             None => Origin::Default(environment),
         };
-        // What is wrong in form was taken out: of what was around it, nothing more can be said.
+        // What is wrong in form was taken out: of what was around it, nothing more can be said; and
+        // nothing of an object that lacks a key.
         let removed: Vec<String> =
             self.findings.iter().map(|finding| finding.path.clone()).collect();
-        let doubtful = |path: &str| {
-            removed.iter().any(|removed| is_within(path, removed) || is_within(removed, path))
+        let incomplete: Vec<String> =
+            missing.iter().filter_map(|(path, _)| parent(path).map(str::to_owned)).collect();
+        let touches = |path: &str| {
+            let of = |removed: &String| is_within(path, removed) || is_within(removed, path);
+            removed.iter().any(of)
         };
+        let doubtful =
+            |path: &str| touches(path) || incomplete.iter().any(|object| is_within(path, object));
+        let finding =
+            |(path, message): (String, String)| Finding { origin: place(&path), path, message };
         let add = |found: Vec<(String, String)>, findings: &mut Vec<Finding>| {
             let known = found.into_iter().take(FINDINGS_MAX).filter(|(path, _)| !doubtful(path));
-            findings.extend(known.map(|(path, message)| Finding {
-                origin: place(&path),
-                path,
-                message,
-            }));
+            findings.extend(known.map(&finding));
         };
-        missing.retain(|(path, _)| parent(path).is_none_or(|around| !doubtful(around)));
-        add(missing, &mut self.findings);
-        let config = if is_whole {
-            match read(&tree) {
-                Ok(config) => Some(config),
-                Err(finding) => {
-                    add(vec![finding], &mut self.findings);
-                    None
-                }
+        // Beside a key that is wrong, it may be the one that is missing.
+        let beside = |path: &str| removed.iter().any(|removed| parent(removed) == parent(path));
+        missing.retain(|(path, _)| !touches(path) && !beside(path));
+        add(undecided, &mut self.findings);
+        self.findings.extend(missing.into_iter().take(FINDINGS_MAX).map(&finding));
+        let config = match read(&tree) {
+            Ok(config) => Some(config),
+            Err(finding) => {
+                add(vec![finding], &mut self.findings);
+                None
             }
-        } else {
-            None
         };
         if let Some(config) = &config {
             let preset = |path: &str| match Config::shape().section()?.key(path)?.preset.as_ref()? {
@@ -306,13 +327,6 @@ impl Config {
         complete(&mut tree, &StaticFiles::shape(), self.environment, "", &mut Vec::new());
         StaticFiles::deserialize(&tree).ok()
     }
-}
-
-fn is_within(path: &str, outer: &str) -> bool {
-    !outer.is_empty()
-        && path
-            .strip_prefix(outer)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.') || rest.starts_with('['))
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, Finding> {
@@ -392,7 +406,21 @@ fn merge(
     }
 }
 
-/// Adds the defaults of all keys that are not given; `missing` gets those that have none.
+/// A value in the place of one that is missing, unlike any other, so that the rest can be checked.
+fn placeholder(shape: &Shape, path: &str) -> Option<Value> {
+    match shape {
+        Shape::Leaf(leaf) => {
+            let texts = [format!("/{path}"), path.to_owned(), "1/s".to_owned()];
+            texts.iter().find_map(|text| (leaf.read)(&Value::String(text.clone())).ok())
+        }
+        Shape::List(_) => Some(Value::Array(Vec::new())),
+        Shape::Section(_) | Shape::Map(_) => Some(Value::Object(Map::new())),
+        Shape::Optional(_) | Shape::Toggle(_) => Some(Value::Null),
+    }
+}
+
+/// Adds the defaults of all keys that are not given; `missing` gets those that have none, which stand
+/// there with a placeholder then.
 fn complete(
     value: &mut Value,
     shape: &Shape,
@@ -415,6 +443,9 @@ fn complete(
                         None => {
                             let message = format!("must be given: {}", key.about);
                             missing.push((path.clone(), message));
+                            if let Some(value) = placeholder(&key.shape, &path) {
+                                object.insert(key.name.to_owned(), value);
+                            }
                         }
                     }
                 }
@@ -434,5 +465,37 @@ fn complete(
             }
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn required(shape: &Shape, path: &str, count: &mut usize) {
+        let inner = match shape {
+            Shape::Section(section) => {
+                for key in &section.keys {
+                    let path = key_path(path, key.name);
+                    if key.preset.is_none() {
+                        assert!(placeholder(&key.shape, &path).is_some(), "{path}");
+                        *count += 1;
+                    }
+                    required(&key.shape, &path, count);
+                }
+                return;
+            }
+            Shape::List(inner) => return required(inner, &index_path(path, 0), count),
+            Shape::Map(inner) | Shape::Optional(inner) | Shape::Toggle(inner) => inner,
+            Shape::Leaf(_) => return,
+        };
+        required(inner, path, count);
+    }
+
+    #[test]
+    fn every_key_that_must_be_given_has_a_placeholder() {
+        let mut count = 0;
+        required(&Config::shape(), "", &mut count);
+        assert!(count > 6, "{count}");
     }
 }

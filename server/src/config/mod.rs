@@ -21,6 +21,7 @@ mod json_schema;
 mod keys;
 mod load;
 mod middleware;
+mod precedence;
 mod settings;
 pub mod shape;
 mod show;

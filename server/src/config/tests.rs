@@ -77,17 +77,17 @@ fn all_that_is_wrong_is_said_at_once() {
             "site.json:3:3: workers: expected \"auto\" or a whole number from 0 (one per core) to \
              1024, not `-1`",
             "site.json:5:5: limits.max_bdoy: unknown key; did you mean `max_body`?",
-            "site.json:6:5: limits.max_head: expected a size from 256 to 256K, not `1M`",
+            "site.json:6:5: limits.max_head: expected a size from 256 to 256K, not \"1M\"",
             "site.json:7:5: limits.idle: unknown key here; did you mean `timeouts.idle`?",
             "site.json:9:17: timeouts.head: expected a time with its unit, such as \"10s\", \
              \"500ms\" or \"2m\", not `10`",
-            "site.json:9:29: timeouts.idle: `soon`: expected a time such as 10s, 500ms or 2m",
+            "site.json:9:29: timeouts.idle: \"soon\": expected a time such as 10s, 500ms or 2m",
             "site.json:9:45: timeouts.max_age: a time-out of zero would let nothing happen; use \
              1ms or more",
             "site.json:10:3: environment: expected one of \"development\", \"production\", not \
-             `prod`",
+             \"prod\"",
             "site.json:12:7: routes[0].path: expected a path such as \"/\", \"/users/{id}\" or \
-             \"/files/{*rest}\", not `about`",
+             \"/files/{*rest}\", not \"about\"",
             "site.json:12:35: routes[0].fixed.status: expected a whole number from 200 to 599, \
              not `99`",
             "site.json:14:3: max_body: unknown key here; did you mean `limits.max_body`?",
@@ -157,6 +157,52 @@ fn what_makes_no_sense_is_said_at_once() {
 }
 
 #[test]
+fn what_is_wrong_in_form_hides_nothing_elsewhere() {
+    complains(
+        json(
+            r#"{ "port": "8080", "pin": "true", "static_dir": "no-such-folder",
+  "listeners": [":80", "127.0.0.1:80"],
+  "hosts": [{ "names": ["a.org"], "routes": [
+    { "fixed": {} },
+    { "path": "/{x}", "redirect": { "to": "/{y}", "status": 200 } },
+    { "path": "/s", "static": {} } ] }],
+  "middleware": { "headers": { "remove": ["X-A", "Content-length"] } } }"#,
+        ),
+        &[
+            "site.json:1:3: port: expected a whole number from 0 to 65535, not \"8080\"; leave the \
+             quotes away",
+            "site.json:1:19: pin: expected true or false, not \"true\"; leave the quotes away",
+            &format!(
+                "site.json:1:34: static_dir: {}/no-such-folder: No such file or directory (os error 2)",
+                std::env::current_dir().unwrap().display()
+            ),
+            "site.json:2:24: listeners[1]: 127.0.0.1:80 is listened on already, by `listeners[0]`",
+            "site.json:4:5: hosts[0].routes[0].path: must be given: A path with parameters: \
+             `/about`, `/users/{id}`, `/old/{*rest}`. A `static` route has none, and takes \
+             everything below its path.",
+            "site.json:5:37: hosts[0].routes[1].redirect.to: the path /{x} has no parameter `y`",
+            "site.json:5:51: hosts[0].routes[1].redirect.status: expected 301, 302, 303, 307 or \
+             308, not `200`",
+            "site.json:6:21: hosts[0].routes[2].static.dir: must be given: The folder.",
+            "site.json:7:50: middleware.headers.remove[1]: the server sets `Content-length` itself, \
+             and it stays",
+        ],
+    );
+}
+
+#[test]
+fn flags_that_make_up_a_file_are_called_by_their_names() {
+    let text = r#"{ "routes": [{ "path": "/", "static": { "dir": "no-such", "index": ["/"] } }] }"#;
+    let names = [("routes[0].static.dir", "DIR"), ("routes[0].static.index", "--index")];
+    let findings = Sources::new().spoken(text, &names).load().unwrap_err().to_string();
+    let mut lines = findings.lines();
+    let index = "--index: expected the name of a file";
+    assert!(lines.next().unwrap().starts_with(index), "{findings}");
+    assert!(lines.next().unwrap().starts_with("DIR: /"), "{findings}");
+    assert_eq!(lines.next(), None);
+}
+
+#[test]
 fn texts_that_are_no_configuration() {
     for (result, expected) in [
         (json(""), "site.json:1:1: not JSON: EOF while parsing a value: the file is empty"),
@@ -189,7 +235,10 @@ fn texts_that_are_no_configuration() {
         (toml("port = "), "site.toml:1:8: not TOML:"),
         (toml("[limits]\nmax_bdoy = 1"), "site.toml:2:1: limits.max_bdoy: unknown key; did you"),
         (toml("host = 2026-01-01"), "site.toml:1:8: host: expected no date or time"),
-        (toml("[[routes]]\npath = '/'\n[[routes]]\npath = 5"), "site.toml:4:1: routes[1].path"),
+        (
+            toml("[[routes]]\npath = '/'\nfixed = {}\n[[routes]]\npath = 5"),
+            "site.toml:5:1: routes[1]",
+        ),
     ] {
         let findings = result.expect_err(expected).to_string();
         assert!(findings.contains(expected), "no {expected:?} in: {findings}");
@@ -284,7 +333,7 @@ fn variables_that_are_wrong() {
     let load = |name: &str, text: &str| Sources::new().variables([(name, text)]).load();
     complains(
         load("CORELANE_PORT", "http"),
-        &["CORELANE_PORT: port: expected a whole number from 0 to 65535, not `http`"],
+        &["CORELANE_PORT: port: expected a whole number from 0 to 65535, not \"http\""],
     );
     for (name, text, part) in [
         ("CORELANE_PROT", "80", "did you mean `CORELANE_PORT`?"),

@@ -64,12 +64,13 @@ pub(super) fn describe(value: &Value) -> String {
         Value::Bool(value) => format!("`{value}`"),
         Value::Number(number) => format!("`{number}`"),
         Value::String(text) if text.is_empty() => "an empty text".to_owned(),
+        // In quotes: to somebody who wrote `"80"`, `80` would look right.
         Value::String(text) => {
             let mut short: String = text.chars().take(40).collect();
             if short.len() < text.len() {
                 short.push('…');
             }
-            format!("`{}`", short.escape_debug())
+            format!("\"{}\"", short.escape_debug())
         }
         Value::Array(_) => "a list".to_owned(),
         Value::Object(_) => "an object".to_owned(),
@@ -78,7 +79,15 @@ pub(super) fn describe(value: &Value) -> String {
 
 /// The message about a value that is not what it should be.
 pub(super) fn unexpected<T>(expected: &str, value: &Value) -> Result<T, String> {
-    Err(format!("expected {expected}, not {}", describe(value)))
+    let is_quoted = match value {
+        Value::String(text) => {
+            expected.contains("whole number") && text.parse::<u64>().is_ok()
+                || expected == "true or false" && matches!(&text[..], "true" | "false")
+        }
+        _ => false,
+    };
+    let hint = if is_quoted { "; leave the quotes away" } else { "" };
+    Err(format!("expected {expected}, not {}{hint}", describe(value)))
 }
 
 /// The text of a value that must be one.
