@@ -1,17 +1,16 @@
 //! `corelane check`.
 
-use std::path::Path;
-
 use super::Failure;
-use super::config::{ConfigArgs, print};
-use crate::config::{Config, Effective};
-use crate::site::Source;
+use super::config::{ConfigArgs, print, refused};
+use super::site::rehearse;
+use crate::config::{Config, Effective, Findings};
 
 /// Options of `corelane check`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Reads the file, and CORELANE_* variables over it, and looks at the folders, \
-    files and addresses that are named. Nothing is started.\n\n\
+    after_help = "Reads the file, and CORELANE_* variables over it, looks at the folders, files and \
+    addresses that are named, and at the limit of descriptors. Nothing is started, and no address \
+    is listened on: whether another process has it shows when the server starts.\n\n\
     Exit code: 0 if a server could start with it, 78 if not, 2 for wrong usage.\n\n\
     Examples:\n  corelane check -c site.json\n  corelane check -c site.toml --set port=80"
 )]
@@ -25,20 +24,12 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         return Err(Failure::Usage("which file? give it by --config FILE".to_owned()));
     };
     let loaded = args.config.load()?;
-    try_out(&loaded, file)?;
+    let findings = rehearse(&loaded);
+    if !findings.is_empty() {
+        return Err(refused(Findings(findings)));
+    }
     print(&format!("{}: ok: {}\n", file.display(), summary(&loaded)));
     Ok(())
-}
-
-/// Builds what a server would serve, which finds what the keys alone do not tell: routes that collide.
-fn try_out(loaded: &Effective, file: &Path) -> Result<(), Failure> {
-    let mut trial = loaded.clone();
-    // To open the log would make the file.
-    trial.config.logs.access.path = None;
-    match Source::new(trial) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(Failure::Config(format!("error: {}: {error}", file.display()))),
-    }
 }
 
 /// What the configuration amounts to, in one line.

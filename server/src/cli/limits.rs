@@ -2,7 +2,6 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::Failure;
 pub(super) use crate::config::size::bytes;
 
 /// Descriptors for everything that is neither a connection nor a loop's: the admin pages, StatsD, logs.
@@ -20,24 +19,24 @@ pub(super) fn connections(
     wanted: Option<usize>,
     lanes: usize,
     listeners: usize,
-) -> Result<usize, Failure> {
+) -> Result<usize, String> {
     let reserve = RESERVE + lanes * (RESERVE_PER_LANE + RESERVE_PER_LISTENER * listeners);
     let limit = raise_descriptors();
     let room = limit.saturating_sub(reserve);
     match wanted {
         None if room > 0 => Ok(room.min(USUAL_PER_LANE * lanes)),
-        None => Err(Failure::Run(anyhow::anyhow!(
+        None => Err(format!(
             "{lanes} loops with {listeners} listeners need {reserve} file descriptors besides \
-             connections, but the limit is {limit}; use fewer --workers, or raise the hard limit \
+             connections, but the limit is {limit}; use fewer loops, or raise the hard limit \
              (`ulimit -Hn`, or LimitNOFILE= in a systemd unit)"
-        ))),
+        )),
         Some(wanted) if wanted <= room => Ok(wanted),
-        Some(wanted) => Err(Failure::Run(anyhow::anyhow!(
-            "--max-connections {wanted}: needs {} file descriptors ({reserve} of them for other \
-             than connections), but the limit is {limit}; lower it to {room}, or raise the hard \
-             limit (`ulimit -Hn`, or LimitNOFILE= in a systemd unit)",
-            wanted + reserve,
-        ))),
+        Some(wanted) => Err(format!(
+            "{wanted} need {} file descriptors ({reserve} of them for other than connections), but \
+             the limit is {limit}; lower it to {room}, or raise the hard limit (`ulimit -Hn`, or \
+             LimitNOFILE= in a systemd unit)",
+            wanted.saturating_add(reserve),
+        )),
     }
 }
 
@@ -65,10 +64,8 @@ mod tests {
 
     #[test]
     fn more_connections_than_descriptors_are_refused_with_the_numbers() {
-        let Err(Failure::Run(error)) = connections(Some(usize::MAX / 2), 1, 2) else {
-            panic!("accepted");
-        };
-        assert!(error.to_string().contains("the limit is"), "{error}");
+        let error = connections(Some(usize::MAX / 2), 1, 2).expect_err("accepted");
+        assert!(error.contains("the limit is"), "{error}");
         assert!(connections(None, 1, 1).unwrap() <= 65_536);
     }
 }

@@ -128,7 +128,10 @@ impl ListenArgs {
         })?;
         let wanted = self.max_connections.map(usize::from);
         let listeners = plan.doors.len();
-        plan.connections = limits::connections(wanted, plan.lanes, listeners)?;
+        plan.connections = limits::connections(wanted, plan.lanes, listeners).map_err(|why| {
+            let option = if wanted.is_some() { "--max-connections" } else { "--workers" };
+            Failure::Run(anyhow::anyhow!("{option}: {why}"))
+        })?;
         plan.admission = AdmissionConfig {
             accept_rate: self.accept_rate.map(|rate| Rate::per_second(rate, rate)),
             overload: match self.overload {

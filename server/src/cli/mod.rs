@@ -14,6 +14,7 @@ mod logs;
 mod man;
 mod run;
 mod site;
+mod terminal;
 mod torture;
 
 use std::io::Write;

@@ -15,7 +15,8 @@ use corelane_metrics::expose::statsd::{
 };
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
 
-use super::{Failure, LAST_WORDS, duration, listen};
+use super::terminal::Terminal;
+use super::{Failure, LAST_WORDS, duration};
 use crate::apps::admin::{Admin, Subject};
 use crate::logs::{AccessLogSlot, Logs};
 use crate::notify;
@@ -60,6 +61,7 @@ pub(super) struct Service {
     reload: Option<Reload>,
     access_log: AccessLogSlot,
     site: Option<Arc<Source>>,
+    terminal: Option<Terminal>,
 }
 
 /// What SIGHUP does: loads the configuration again, and says why if it keeps the old one.
@@ -67,8 +69,31 @@ pub(super) struct Service {
 /// Runs on the thread that obeys signals, so an order to stop waits for it.
 pub(super) type Reload = Arc<Mutex<dyn FnMut() -> anyhow::Result<()> + Send>>;
 
+/// An option that cannot be followed.
+pub(super) struct Blame {
+    /// What the command line calls it.
+    pub(super) option: &'static str,
+    message: String,
+    /// It is not the user's doing: only the network and the system are.
+    is_fate: bool,
+}
+
+impl Blame {
+    /// What is wrong, without the name of the option.
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl From<Blame> for Failure {
+    fn from(blame: Blame) -> Failure {
+        let text = format!("{}: {}", blame.option, blame.message);
+        if blame.is_fate { Failure::Run(anyhow::Error::msg(text)) } else { Failure::Usage(text) }
+    }
+}
+
 impl Service {
-    pub(super) fn prepare(args: &ServiceArgs) -> Result<Service, Failure> {
+    pub(super) fn prepare(args: &ServiceArgs) -> Result<Service, Blame> {
         let statsd = match args.statsd.as_str() {
             "off" => None,
             target => {
@@ -78,7 +103,7 @@ impl Service {
                     interval: args.statsd_interval,
                     tags: args.statsd_tag.clone(),
                 };
-                Some(Statsd::new(&config).map_err(statsd_failure)?)
+                Some(Statsd::new(&config).map_err(statsd_blame)?)
             }
         };
         let admin = args.admin.as_deref().map(admin_address).transpose()?;
@@ -88,6 +113,7 @@ impl Service {
             reload: None,
             access_log: AccessLogSlot::default(),
             site: None,
+            terminal: None,
         })
     }
 
@@ -100,6 +126,12 @@ impl Service {
     /// Has SIGHUP do this. Without it, SIGHUP ends the program, as it does when a terminal closes.
     pub(super) fn on_reload(mut self, reload: Reload) -> Service {
         self.reload = Some(reload);
+        self
+    }
+
+    /// Has the server stop when this terminal closes, rather than load its configuration again.
+    pub(super) fn within(mut self, terminal: Option<Terminal>) -> Service {
+        self.terminal = terminal;
         self
     }
 
@@ -125,6 +157,7 @@ impl Service {
             site: self.site.clone(),
             access_log: self.access_log.clone(),
             reload: self.reload,
+            terminal: self.terminal,
         };
         orders.obey_signals()?;
         let admin = self
@@ -133,10 +166,10 @@ impl Service {
             .transpose()?;
         let reporter = match (self.statsd, requests) {
             (Some(statsd), Some(id)) => {
-                let rate = StatsdLine::new("rps", StatsdValue::Rate(id)).map_err(statsd_failure)?;
+                let rate = StatsdLine::new("rps", StatsdValue::Rate(id)).map_err(statsd_blame)?;
                 let registry = server.registry().clone();
                 let reporter = StatsdReporter::spawn(statsd, registry, vec![rate]);
-                Some(reporter.map_err(statsd_failure)?)
+                Some(reporter.map_err(statsd_blame)?)
             }
             _ => None,
         };
@@ -145,7 +178,12 @@ impl Service {
         let addresses: Vec<String> = server.addresses().iter().map(Address::to_string).collect();
         notify::ready(&format!("serving on {}", addresses.join(", ")));
         notify::watch(server.pulse()).context("the watchdog's thread cannot be started")?;
+        let (registry, cut) = (server.registry().clone(), server.cut_counter());
         let ended = server.join();
+        match registry.counter_total(cut) {
+            0 => tracing::info!("stopped"),
+            connections => tracing::warn!(connections, "stopped; connections were cut"),
+        }
         if let Some(reporter) = reporter {
             reporter.stop();
         }
@@ -161,28 +199,27 @@ impl Service {
     }
 }
 
-/// Which option is wrong, and that it is: only the network and the system are not the user's doing.
-fn statsd_failure(error: StatsdError) -> Failure {
-    let option = match error {
-        // These messages say themselves what the system said: no chain of causes.
-        StatsdError::Target { .. } | StatsdError::Thread { .. } => {
-            return Failure::Run(anyhow::anyhow!("--statsd: {error}"));
-        }
-        StatsdError::Interval { .. } => "--statsd-interval",
-        StatsdError::Tag { .. } | StatsdError::TagsTooLong { .. } => "--statsd-tag",
-        StatsdError::Name { .. } => "--statsd-name",
-        _ => "--statsd",
+/// Which option is wrong, and why.
+fn statsd_blame(error: StatsdError) -> Blame {
+    let (option, is_fate) = match error {
+        StatsdError::Target { .. } | StatsdError::Thread { .. } => ("--statsd", true),
+        StatsdError::Interval { .. } => ("--statsd-interval", false),
+        StatsdError::Tag { .. } | StatsdError::TagsTooLong { .. } => ("--statsd-tag", false),
+        StatsdError::Name { .. } => ("--statsd-name", false),
+        _ => ("--statsd", false),
     };
-    Failure::Usage(format!("{option}: {error}"))
+    Blame { option, message: error.to_string(), is_fate }
 }
 
 /// Reads the address of the admin pages.
-fn admin_address(text: &str) -> Result<Address, Failure> {
-    let address = listen::address(text, 9080)?;
+fn admin_address(text: &str) -> Result<Address, Blame> {
+    let blame = |message| Blame { option: "--admin", message, is_fate: false };
+    let address =
+        crate::config::address::parse(text, 9080).map_err(|error| blame(error.to_string()))?;
     match address.tcp() {
-        Some(tcp) if !tcp.ip().is_loopback() => Err(Failure::Usage(format!(
-            "--admin {tcp}: only loopback addresses and Unix sockets, since the pages are open to \
-             whoever reaches them; use 127.0.0.1:{}",
+        Some(tcp) if !tcp.ip().is_loopback() => Err(blame(format!(
+            "{tcp}: only loopback addresses and Unix sockets, since the pages are open to whoever \
+             reaches them; use 127.0.0.1:{}",
             tcp.port()
         ))),
         _ => Ok(address),
@@ -198,6 +235,8 @@ struct Orders {
     site: Option<Arc<Source>>,
     access_log: AccessLogSlot,
     reload: Option<Reload>,
+    /// The terminal whose end is that of the server.
+    terminal: Option<Terminal>,
 }
 
 impl Orders {
@@ -212,6 +251,10 @@ impl Orders {
         let obey = move || {
             for signal in signals.forever() {
                 match signal {
+                    SIGHUP if self.terminal.as_ref().is_some_and(Terminal::is_closed) => {
+                        tracing::info!("the terminal closed");
+                        self.stop();
+                    }
                     SIGHUP => self.reload(),
                     SIGUSR1 => self.reopen_logs(),
                     _ => self.stop(),
@@ -260,8 +303,10 @@ pub(super) fn report_reload(outcome: anyhow::Result<()>) {
             notify::ready("serving; the configuration was loaded again");
         }
         Err(error) => {
-            tracing::error!("the old configuration stays in force: {error:#}");
-            notify::ready(&format!("serving; the old configuration stays in force: {error:#}"));
+            // One line, whatever is wrong: in the text log, and for systemd, whose lines are settings.
+            let error = format!("{error:#}").replace('\n', "; ");
+            tracing::error!("the old configuration stays in force: {error}");
+            notify::ready(&format!("serving; the old configuration stays in force: {error}"));
         }
     }
 }
@@ -275,6 +320,8 @@ fn start_admin(
     access_log: &AccessLogSlot,
     site: Option<Arc<Source>>,
 ) -> Result<Server, Failure> {
+    // Whoever serves a site may have said it elsewhere than on the command line.
+    let name = if site.is_some() { "admin" } else { "--admin" };
     let subject = Subject {
         registry: server.registry().clone(),
         addresses: server.addresses().to_vec(),
@@ -301,7 +348,7 @@ fn start_admin(
         let counters = HttpCounters::new(metrics.clone(), shard);
         Http::new(Admin::new(subject.clone()), HttpConfig::default(), counters)
     });
-    admin.map_err(|error| Failure::Run(anyhow::Error::msg(error.to_string()).context("--admin")))
+    admin.map_err(|error| Failure::Run(anyhow::Error::msg(error.to_string()).context(name)))
 }
 
 /// Says what runs, where, and within which limits.

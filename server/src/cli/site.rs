@@ -12,10 +12,11 @@ use super::config::refused;
 use super::http::{self, HttpArgs};
 use super::listen::{self, ListenArgs};
 use super::run::{Service, ServiceArgs};
+use super::terminal::Terminal;
 use super::{Failure, limits};
-use crate::config::{Config, Effective, Origin, Sources};
+use crate::config::{Config, Effective, Finding, Findings, Origin, Sources, flags};
 use crate::logs::Logs;
-use crate::site::{self, Live, Source};
+use crate::site::{self, BuildError, Live, Source};
 use crate::supervisor::Supervisor;
 
 /// Options that override the configuration.
@@ -130,6 +131,21 @@ pub(super) struct StaticArgs {
     site: SiteArgs,
 }
 
+/// What `corelane static` calls the keys that it sets.
+const SPOKEN: [(&str, &str); 11] = [
+    ("routes[0].static.dir", "DIR"),
+    ("routes[0].static.index", "--index"),
+    ("routes[0].static.listing", "--listing"),
+    ("routes[0].static.fallback", "--spa"),
+    ("routes[0].static.errors", "--error-page"),
+    ("routes[0].static.hidden", "--hidden"),
+    ("routes[0].static.symlinks", "--symlinks"),
+    ("routes[0].static.cache_control", "--cache-control"),
+    ("routes[0].static.max_cache", "--max-cache"),
+    ("middleware.compression", "--compress"),
+    ("middleware.cors", "--cors"),
+];
+
 #[derive(ValueEnum, Clone, Copy, Debug)]
 enum Listing {
     Off,
@@ -197,7 +213,7 @@ fn name(value: impl ValueEnum) -> String {
 
 pub(super) fn run_static(args: StaticArgs, matches: &ArgMatches) -> Result<(), Failure> {
     let document = args.document()?.to_string();
-    let sources = Sources::new().text("corelane static", document);
+    let sources = Sources::new().spoken(document, &SPOKEN);
     let sources = sources.variables(std::env::vars_os()).arguments(matches);
     let Ok(dir) = std::fs::metadata(&args.dir) else {
         let dir = args.dir.display();
@@ -228,20 +244,25 @@ fn run(sources: Sources, file: Option<PathBuf>) -> Result<(), Failure> {
     if let (Some(logs), true) = (Logs::current(), says_level(&effective)) {
         let _ = logs.set_level(config.logs.level.get());
     }
+    if file.is_none() && serves_nothing(&config) {
+        let message = "nothing to serve: name a configuration (-c FILE), or a folder \
+                       (CORELANE_STATIC_DIR, or `corelane static DIR`)";
+        return Err(Failure::Usage(message.to_owned()));
+    }
     let doors = doors(&effective)?;
-    let lanes = site::lanes(&config);
-    let wanted = config.limits.max_connections.map(|count| count.get() as usize);
-    let connections = limits::connections(wanted, lanes, doors.len())?;
-    let plan = site::plan(&config, doors, connections);
-    let failed = |error: &dyn std::fmt::Display| Failure::Config(format!("error: {error}"));
-    let source = Source::new(effective).map_err(|error| failed(&error))?;
+    let listeners = doors.len();
+    let ready = Ready::check(&effective, listeners).map_err(refused)?;
+    let plan = site::plan(&config, doors, ready.connections);
+    let source = Source::new(effective.clone())
+        .map_err(|error| refused(Findings(vec![unbuilt(&effective, &error)])))?;
     let reload = {
         let (source, sources) = (source.clone(), sources.clone());
         Arc::new(Mutex::new(move || reload(&source, &sources)))
     };
-    let service = Service::prepare(&ServiceArgs::of(&config))?
-        .on_reload(reload.clone())
-        .about_site(source.clone());
+    // Who serves a folder from a terminal expects that to end with the terminal.
+    let terminal = if file.is_none() { Terminal::of_process() } else { None };
+    let service =
+        ready.service.on_reload(reload.clone()).within(terminal).about_site(source.clone());
     source.log_into(service.access_log());
     let mut supervisor = Supervisor::new(plan);
     let metrics = HttpMetrics::declare(supervisor.metrics());
@@ -263,6 +284,54 @@ fn run(sources: Sources, file: Option<PathBuf>) -> Result<(), Failure> {
         watch(file, source, reload)?;
     }
     service.run(server, Some(requests), &format!("{summary}, drain {drain:?}"), drain)
+}
+
+/// What a configuration needs of this machine before anything can be listened on.
+struct Ready {
+    connections: usize,
+    service: Service,
+}
+
+impl Ready {
+    /// Looks whether it is there, for so many listeners. All that is not is said, and where it was asked for.
+    fn check(effective: &Effective, listeners: usize) -> Result<Ready, Findings> {
+        let config = &effective.config;
+        let wanted = config.limits.max_connections.map(|count| count.get() as usize);
+        let key = if wanted.is_some() { "limits.max_connections" } else { "workers" };
+        let connections = limits::connections(wanted, site::lanes(config), listeners)
+            .map_err(|why| effective.finding(key, why));
+        let service = Service::prepare(&ServiceArgs::of(config)).map_err(|blame| {
+            effective.finding(flags::key(blame.option).unwrap_or_default(), blame.message())
+        });
+        match (connections, service) {
+            (Ok(connections), Ok(service)) => Ok(Ready { connections, service }),
+            (connections, service) => {
+                Err(Findings(connections.err().into_iter().chain(service.err()).collect()))
+            }
+        }
+    }
+}
+
+/// What a server would find wrong with a configuration before it listens on anything.
+pub(super) fn rehearse(effective: &Effective) -> Vec<Finding> {
+    let listeners = effective.config.listeners.len().max(1);
+    let mut findings = Ready::check(effective, listeners).err().map_or(Vec::new(), |all| all.0);
+    let mut trial = effective.clone();
+    // To open the log would make the file.
+    trial.config.logs.access.path = None;
+    findings.extend(Source::new(trial).err().map(|error| unbuilt(effective, &error)));
+    findings
+}
+
+/// Why a site cannot be built, and where that is written.
+fn unbuilt(effective: &Effective, error: &BuildError) -> Finding {
+    let text = error.to_string();
+    let message = text.strip_prefix(error.place()).and_then(|rest| rest.strip_prefix(": "));
+    effective.finding(error.place(), message.unwrap_or(&text))
+}
+
+fn serves_nothing(config: &Config) -> bool {
+    config.static_dir.is_none() && config.routes.is_empty() && config.hosts.is_empty()
 }
 
 /// Whether the log's level was said here, rather than in `RUST_LOG`.

@@ -66,6 +66,21 @@ pub enum BuildError {
     },
 }
 
+impl BuildError {
+    /// Which part of the configuration it is about; empty for none.
+    pub fn place(&self) -> &str {
+        match self {
+            BuildError::Route { place, .. }
+            | BuildError::Middleware { place, .. }
+            | BuildError::Files { place, .. }
+            | BuildError::File { place, .. } => place,
+            BuildError::AccessFormat(_) => "logs.access.format",
+            BuildError::AccessLog(_) => "logs.access.path",
+            BuildError::Threads(_) => "",
+        }
+    }
+}
+
 /// What the lanes share of a configuration: bodies read from files, and what must count for the whole
 /// process.
 pub(super) struct Shared {

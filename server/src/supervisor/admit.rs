@@ -1,17 +1,43 @@
 //! The acceptor's policies, as a lane asks for them.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use corelane_acceptor::{AcceptErrorAction, Admission, Open, Targets, Verdict};
 use corelane_eventloop::{self as eventloop, Admit, Nanos};
+
+/// How long nothing more is said about a limit that was reached.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// Logs that all connections are open that may be, if it is so, and not again within a minute.
+pub(super) fn report_full(open: &Open) {
+    /// For the whole process, since the limit is.
+    static REPORTED: Mutex<Option<Instant>> = Mutex::new(None);
+    if open.count() < open.limit() {
+        return;
+    }
+    // Who finds it locked finds it reported, too.
+    let Ok(mut reported) = REPORTED.try_lock() else { return };
+    if reported.is_none_or(|at| at.elapsed() >= QUIET) {
+        *reported = Some(Instant::now());
+        tracing::warn!(
+            limit = open.limit(),
+            "as many connections as may be are open: others wait, or are turned away"
+        );
+    }
+}
 
 /// Admission by each lane for itself.
 pub(super) struct LaneAdmission(pub(super) Admission);
 
 impl Admit for LaneAdmission {
     fn admit(&mut self, now: Nanos, open: usize) -> eventloop::Verdict {
-        match self.0.admit(now.0, open) {
+        let verdict = self.0.admit(now.0, open);
+        if verdict != Verdict::Take {
+            report_full(self.0.open());
+        }
+        match verdict {
             Verdict::Take => eventloop::Verdict::Take,
             Verdict::Shed => eventloop::Verdict::Shed,
             Verdict::PauseUntil(at) => eventloop::Verdict::PauseUntil(Nanos(at)),

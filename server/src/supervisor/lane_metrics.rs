@@ -60,6 +60,11 @@ impl LaneMetrics {
         }
     }
 
+    /// Counts connections that were cut.
+    pub(super) fn cut(&self) -> CounterId {
+        self.closed[Closed::Stopped.index()]
+    }
+
     pub(super) fn restarted(&self, shard: &Shard) {
         shard.add(self.restarts, 1);
     }

@@ -58,7 +58,7 @@ use corelane_eventloop::{
     Full, LaneHandle, LaneId, ListenOptions, ListenerId, Nanos, Post, Protocol, Socket,
 };
 use corelane_mempool::Budget;
-use corelane_metrics::{Registry, RegistryBuilder, Shard};
+use corelane_metrics::{CounterId, Registry, RegistryBuilder, Shard};
 
 pub use self::lane_metrics::LaneMetrics;
 pub use self::plan::{AcceptMode, Door, Plan};
@@ -141,6 +141,7 @@ impl Supervisor {
             restarts: restarts.clone(),
             open: open.clone(),
             budget: plan.budget.clone(),
+            metrics: metrics.clone(),
             _socket_files: std::mem::take(&mut doors.socket_files),
         };
         // Every descriptor a lane needs is taken before the first thread starts.
@@ -296,6 +297,7 @@ pub struct Server {
     restarts: Arc<AtomicU64>,
     open: Arc<Open>,
     budget: Arc<Budget>,
+    metrics: LaneMetrics,
     _socket_files: Vec<SocketFile>,
 }
 
@@ -328,6 +330,12 @@ impl Server {
     /// The connections that are open, and how many may be.
     pub fn open(&self) -> &Arc<Open> {
         &self.open
+    }
+
+    /// Counts connections that were cut because they were not done when the time for that was over. The
+    /// [registry](Server::registry) knows it also when the server has ended.
+    pub fn cut_counter(&self) -> CounterId {
+        self.metrics.cut()
     }
 
     /// The memory of the lanes' buffers, and how much it may be.
@@ -380,7 +388,9 @@ impl Server {
         let stop = self.stopper.accepting_ends.clone();
         let eager: Vec<bool> = doors.iter().map(|door| door.eager).collect();
         let options = move |listener: usize| ListenOptions { eager: eager[listener] };
+        let open = self.open.clone();
         let deliver = move |target: usize, accepted: Accepted| {
+            admit::report_full(&open);
             let Accepted { stream, peer, listener } = accepted;
             let socket = match stream {
                 Stream::Tcp(stream) => Socket::Tcp(stream),

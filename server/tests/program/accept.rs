@@ -69,7 +69,11 @@ fn connections_beyond_the_limit_wait_or_are_shed() {
         second.send(GET);
         drop(first);
         assert_eq!(second.response().status, 200, "{mode}: it waited in the queue");
-        program.stop();
+        drop(second);
+        program.terminate();
+        let stderr = program.wait().stderr;
+        let told = stderr.matches("as many connections as may be are open").count();
+        assert_eq!(told, 1, "{mode}: said once, not each time: {stderr}");
 
         let args = ["--max-connections", "1", "--overload", "shed", "--accept", mode];
         let program = Program::fixed(&args);

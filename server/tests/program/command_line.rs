@@ -151,7 +151,8 @@ fn too_few_descriptors_for_the_connections_asked_for() {
     let script = "ulimit -n 128; exec \"$0\" fixed --port 0 --statsd off --workers 1 \
         --max-connections 1000";
     shell.args(["-c", script, env!("CARGO_BIN_EXE_corelane")]);
-    let parts = ["--max-connections 1000", "limit is 128", "lower it to", "ulimit", "LimitNOFILE"];
+    let parts =
+        ["--max-connections: 1000 need", "limit is 128", "lower it to", "ulimit", "LimitNOFILE"];
     failed(&finish(shell), 1, &parts);
 }
 

@@ -155,6 +155,8 @@ fn the_drain_timeout_cuts_a_stuck_client() {
     assert!(took >= Duration::from_millis(190), "it had its time: {took:?}");
     assert!(took < Duration::from_secs(5), "{took:?}");
     assert_eq!(stuck.rest(), b"");
+    let cut = "\"message\":\"stopped; connections were cut\",\"connections\":1";
+    assert!(finished.stderr.contains(cut), "{}", finished.stderr);
 }
 
 #[test]

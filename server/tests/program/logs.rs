@@ -46,10 +46,11 @@ fn lines_are_json_unless_told_otherwise() {
     let json = log(&["--log-level", "info,corelane_http=debug"]);
     let lines: Vec<Value> =
         json.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
-    assert_eq!(lines.len(), 2, "{json}");
+    assert_eq!(lines.len(), 3, "{json}");
     assert_eq!((&lines[0]["level"], &lines[0]["rule"]), (&"DEBUG".into(), &"host-missing".into()));
     assert!(lines[0]["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{json}");
     assert!(lines[1]["message"].as_str().unwrap().starts_with("stopping"), "{json}");
+    assert_eq!(lines[2]["message"], "stopped");
 
     let text = log(&["--log-level", "corelane_http=debug", "--log-format", "text"]);
     assert_eq!(text.lines().count(), 1, "{text}");

@@ -23,6 +23,7 @@ mod refusals;
 mod reload;
 mod requests;
 mod responses;
+mod startup;
 mod statsd;
 mod systemd;
 mod timeouts;

@@ -93,10 +93,11 @@ fn a_hundred_reloads_under_load_fail_no_request() {
 #[test]
 fn a_bad_file_changes_nothing_and_is_seen() {
     let file = Scratch::new("bad.json", &site(1));
-    let program = serve(&file);
+    let args = ["serve", "--config", file.path(), "--log-format", "text"];
+    let program = Program::start(corelane(&args));
     let bad: [(&[u8], &str); 5] = [
         (b"{", "not JSON"),
-        (b"{ \"prot\": 1 }", "did you mean `port`?"),
+        (b"{ \"prot\": 1,\n \"hots\": 2 }", "did you mean `port`?"),
         (b"{ \"routes\": [{ \"path\": \"x\", \"fixed\": {} }] }", "expected a path"),
         (b"{ \"static_dir\": \"/nonexistent\" }", "/nonexistent"),
         (
@@ -123,7 +124,12 @@ fn a_bad_file_changes_nothing_and_is_seen() {
     program.terminate();
     let finished = program.wait();
     assert_eq!(finished.code, Some(0));
-    assert!(finished.stderr.contains("the old configuration stays in force"));
+    let lines: Vec<&str> = finished.stderr.lines().collect();
+    let refusals =
+        lines.iter().filter(|line| line.contains("the old configuration stays in force"));
+    assert_eq!(refusals.count(), 10, "{lines:?}");
+    let is_record = |line: &&str| line.starts_with("20");
+    assert!(lines.iter().all(is_record), "a record is one line: {lines:?}");
 }
 
 #[test]
