@@ -229,7 +229,7 @@ impl Handler for Rooted {
     }
 
     #[inline]
-    fn wants_body(&mut self, work: &Work) -> bool {
+    fn wants_body(&mut self, work: &Work) -> Intake {
         self.app.wants_body(work)
     }
 

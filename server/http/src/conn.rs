@@ -38,6 +38,8 @@ pub(crate) struct Pending<R> {
     pub(crate) pace: Pace,
     /// The handler has enough for now.
     pub(crate) held: bool,
+    /// The client waits to be told to go on (`Expect: 100-continue`).
+    pub(crate) expects: bool,
 }
 
 /// What the answer depends on, besides the handler.

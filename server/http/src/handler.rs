@@ -41,16 +41,17 @@ pub trait Handler {
     fn begin(&mut self, head: &Head<'_>, context: &mut Context<'_>) -> Self::Request;
 
     /// Whether the body of this request, which has one, is wanted. Asked once, after
-    /// [`begin`](Handler::begin) and before the client is told to go on (`Expect: 100-continue`).
-    /// If not, [`reply`](Handler::reply) comes at once, and the connection closes after the answer
-    /// (RFC 9110 §10.1.1).
-    fn wants_body(&mut self, request: &Self::Request) -> bool {
+    /// [`begin`](Handler::begin) and before the client is told to go on (`Expect: 100-continue`). After
+    /// [`Intake::Hold`] it is neither told so nor read until that is decided. After [`Intake::Answer`],
+    /// [`reply`](Handler::reply) comes at once, and the connection closes after the answer (RFC 9110
+    /// §10.1.1).
+    fn wants_body(&mut self, request: &Self::Request) -> Intake {
         let _ = request;
-        true
+        Intake::More
     }
 
-    /// The next piece of the request's body; none, when an answer that [`Wakes::answer`] has announced
-    /// may be due before the body is whole ([`Intake::Answer`]).
+    /// The next piece of the request's body; none, when [`Wakes::pull`] or [`Wakes::answer`] has named
+    /// the connection: a body that was held may go on then, or an answer be due before it is whole.
     fn body(&mut self, request: &mut Self::Request, data: &[u8]) -> Intake {
         let _ = (request, data);
         Intake::More
@@ -89,8 +90,8 @@ pub trait Handler {
 pub enum Intake {
     /// Go on with the body.
     More,
-    /// Read no more of it before [`Wakes::pull`] names the connection: what has come waits to be
-    /// worked on.
+    /// Read no more of it before [`Wakes::pull`] or [`Wakes::answer`] names the connection, and
+    /// [`Handler::body`], asked again, says otherwise: what has come waits to be worked on.
     Hold,
     /// Answer now. What is missing of the body is not wanted, and the connection closes after the
     /// answer.

@@ -5,7 +5,7 @@ use corelane_parser::http1::FieldBlock;
 
 use crate::conn::{Conn, Manner};
 use crate::content::{Produced, Sink, StreamFraming, To};
-use crate::handler::{Handler, HttpMail, Intake, Ticket};
+use crate::handler::{Handler, HttpMail, Ticket};
 use crate::protocol::{Http, is_blank, surroundings};
 use crate::reply::{Reply, Rest};
 use crate::slots::{Slot, Slots, State};
@@ -54,19 +54,13 @@ impl<H: Handler> Http<H> {
             HttpMail::Answer(ticket) => {
                 if conn.slots.as_mut().is_some_and(|slots| slots.waiting(ticket).is_some()) {
                     self.resume(conn, ticket, io);
-                } else if let Some(pending) = &mut conn.request
-                    && self.handler.body(&mut pending.request, &[]) == Intake::Answer
-                {
-                    // Its body is still arriving, and no longer wanted.
-                    self.tell_date(io);
-                    self.answer_early(conn, io);
-                    io.no_deadline();
+                } else {
+                    self.ask_again(conn, io);
                 }
             }
             HttpMail::Pull => {
-                if let Some(pending) = conn.request.as_mut().filter(|pending| pending.held) {
-                    pending.held = false;
-                    self.excuse(conn, io);
+                if conn.request.as_ref().is_some_and(|pending| pending.held) {
+                    self.ask_again(conn, io);
                 }
             }
         }

@@ -196,20 +196,27 @@ impl<H: Handler> Http<H> {
         expects_continue: bool,
         io: &mut Io<'_, HttpMail>,
     ) -> Result<Pass, Refusal> {
-        if !self.handler.wants_body(&request) {
+        let intake = self.handler.wants_body(&request);
+        if intake == Intake::Answer {
             // Whether the body comes now is the client's choice, so nothing after the head can be told
             // from it (RFC 9110 §10.1.1).
             self.answer(conn, request, manner.cut_short(), io);
             return Ok(Pass::Answered);
         }
-        if expects_continue && io.input().is_empty() {
+        let held = intake == Intake::Hold;
+        if !held && expects_continue && io.input().is_empty() {
             go_ahead(conn, io);
         }
         conn.since.get_or_insert(io.now());
         // What came with the head counts.
         let before = io.received().saturating_sub(io.input().len() as u64);
         let pace = Pace::begin(io.now(), before, &self.config);
-        conn.request = Some(Pending { request, manner, pace, held: false });
+        let expects = held && expects_continue;
+        conn.request = Some(Pending { request, manner, pace, held, expects });
+        if held {
+            io.no_deadline();
+            return Ok(Pass::Held);
+        }
         self.body(conn, io)
     }
 
@@ -250,6 +257,27 @@ impl<H: Handler> Http<H> {
                     return Ok(Pass::Answered);
                 }
             }
+        }
+    }
+
+    /// The handler of a body was named: asks what is to become of it.
+    #[cold]
+    pub(crate) fn ask_again(&mut self, conn: &mut Conn<H::Request>, io: &mut Io<'_, HttpMail>) {
+        let Some(pending) = &mut conn.request else { return };
+        match self.handler.body(&mut pending.request, &[]) {
+            Intake::Answer => {
+                self.tell_date(io);
+                self.answer_early(conn, io);
+                io.no_deadline();
+            }
+            Intake::More if pending.held => {
+                pending.held = false;
+                if std::mem::take(&mut pending.expects) && io.input().is_empty() {
+                    go_ahead(conn, io);
+                }
+                self.excuse(conn, io);
+            }
+            Intake::More | Intake::Hold => {}
         }
     }
 

@@ -63,7 +63,7 @@ impl Handler for Live {
     }
 
     #[inline]
-    fn wants_body(&mut self, work: &Work) -> bool {
+    fn wants_body(&mut self, work: &Work) -> Intake {
         self.app.wants_body(work)
     }
 

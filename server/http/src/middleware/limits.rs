@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::web::{Middleware, RouteLimits};
 
 /// How long `async` handlers of the routes behind it may take; then 503. Of several, the innermost
-/// counts ([`RouteLimits::time`]). A plain handler cannot be interrupted.
+/// counts ([`RouteLimits::time`], which says from when). A plain handler cannot be interrupted.
 ///
 /// ```
 /// use std::time::Duration;

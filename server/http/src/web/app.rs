@@ -12,6 +12,7 @@ use super::endpoint::Run;
 use super::extensions::Extensions;
 use super::head::HeadView;
 use super::hosts::Table;
+use super::lane::Lane;
 use super::later::{Later, Outcome, Start};
 use super::params::Params;
 use super::request::{FilesCell, Owned, OwnedRequest, Place, Request};
@@ -65,16 +66,31 @@ pub struct Work(Stage);
 enum Stage {
     /// The answer is there; of the body, if any, nothing is wanted.
     Answered { response: Response, drains: bool },
+    /// Middleware decides; until then nothing of the body is read.
+    Deciding(Deciding),
     /// The body is being collected.
     Gathering(Box<Gathering>),
     /// A future works on it, and may read the body.
     Started { ticket: Ticket, body: Option<(Feed, u64)> },
 }
 
+struct Deciding {
+    ticket: Ticket,
+    lane: Lane,
+    /// What is answered instead may wait for the end of the body.
+    drains: bool,
+}
+
+/// The client has left, or nobody needs the decision any more.
+impl Drop for Deciding {
+    fn drop(&mut self) {
+        self.lane.0.gone.borrow_mut().push(self.ticket);
+    }
+}
+
 struct Gathering {
     route: Rc<Route>,
     request: Owned,
-    waits: Option<(usize, LocalFuture<Result<(), Response>>)>,
 }
 
 impl App {
@@ -137,6 +153,37 @@ impl App {
         chain::show(&route.chain, route.chain.len(), &request, &mut response);
         self.observe(&request, &response, now);
         Stage::Answered { response, drains: false }
+    }
+
+    /// Has a future decide whether a request goes on.
+    fn decide(&mut self, start: Start, drains: bool, now: Nanos) -> Stage {
+        let lane = start.request.lane().clone();
+        match self.start(start, 0, false, now) {
+            Stage::Started { ticket, .. } => match self.passed(ticket) {
+                Some(stage) => stage,
+                None => Stage::Deciding(Deciding { ticket, lane, drains }),
+            },
+            other => other,
+        }
+    }
+
+    /// Goes on with a request that middleware has let pass.
+    fn passed(&mut self, ticket: Ticket) -> Option<Stage> {
+        let (route, request) = self.later.as_mut()?.passed(ticket)?;
+        // What has decided is gone, so nobody else holds the request.
+        Some(match Rc::into_inner(request.0) {
+            Some(request) => Stage::Gathering(Box::new(Gathering { route, request })),
+            None => sorry("the request is held by middleware"),
+        })
+    }
+
+    /// What becomes of the body of a request about which middleware decides.
+    fn judge(&self, deciding: &Deciding) -> Intake {
+        match self.later.as_ref().is_none_or(|later| later.is_done(deciding.ticket)) {
+            false => Intake::Hold,
+            true if deciding.drains => Intake::More,
+            true => Intake::Answer,
+        }
     }
 
     /// Answers in the place of a handler whose request's body is too large.
@@ -314,36 +361,44 @@ impl Handler for App {
         let owned = Owned::of(head, params, route.label.clone(), place, extensions, lane);
         let most = route.limits.body_bytes;
         let reads = matches!(route.endpoint.run, Run::Upload(_));
-        if !whole && !reads {
-            return Work(Stage::Gathering(Box::new(Gathering { route, request: owned, waits })));
+        let decides = !whole && !reads;
+        if decides && waits.is_none() {
+            return Work(Stage::Gathering(Box::new(Gathering { route, request: owned })));
         }
         let next = if waits.is_some() { 0 } else { route.chain.len() };
         let request = OwnedRequest(Rc::new(owned));
-        let start = Start { route, request, waits, next, body: None };
-        Work(self.start(start, most, reads, now))
+        let start = Start { route, request, waits, next, body: None, decides };
+        Work(match decides {
+            true => self.decide(start, drains, now),
+            false => self.start(start, most, reads, now),
+        })
     }
 
-    fn wants_body(&mut self, work: &Work) -> bool {
-        match &work.0 {
+    fn wants_body(&mut self, work: &Work) -> Intake {
+        let wanted = match &work.0 {
             Stage::Answered { drains, .. } => *drains,
+            Stage::Deciding(deciding) => return self.judge(deciding),
             Stage::Gathering(_) => true,
             Stage::Started { ticket, body } => {
                 let done = self.later.as_ref().is_none_or(|later| later.is_done(*ticket));
                 body.is_some() && !done
             }
-        }
+        };
+        if wanted { Intake::More } else { Intake::Answer }
     }
 
     fn body(&mut self, work: &mut Work, data: &[u8]) -> Intake {
+        if let Stage::Deciding(deciding) = &work.0 {
+            let ticket = deciding.ticket;
+            let Some(stage) = self.passed(ticket) else { return self.judge(deciding) };
+            work.0 = stage;
+        }
         let (route, request) = match &mut work.0 {
-            Stage::Answered { .. } => return Intake::More,
+            Stage::Answered { .. } | Stage::Deciding(_) => return Intake::More,
             Stage::Started { body: None, .. } => return Intake::More,
             Stage::Started { ticket, body: Some((feed, most)) } => {
                 if self.later.as_ref().is_none_or(|later| later.is_done(*ticket)) {
                     return Intake::Answer;
-                }
-                if data.is_empty() {
-                    return Intake::More;
                 }
                 let intake = feed.put(data);
                 if feed.total() <= *most {
@@ -378,8 +433,7 @@ impl Handler for App {
         let now = reply.context().now();
         let stage = match work.0 {
             Stage::Gathering(gathering)
-                if gathering.waits.is_none()
-                    && matches!(gathering.route.endpoint.run, Run::Plain(_)) =>
+                if matches!(gathering.route.endpoint.run, Run::Plain(_)) =>
             {
                 let files: FilesCell<'_> = RefCell::new(reply.context().files());
                 let request = gathering.request.view(Some(&files));
@@ -388,16 +442,16 @@ impl Handler for App {
                 Stage::Answered { response, drains: true }
             }
             Stage::Gathering(gathering) => {
-                let Gathering { route, request, waits } = *gathering;
-                let next = if waits.is_some() { 0 } else { route.chain.len() };
-                let request = OwnedRequest(Rc::new(request));
-                let start = Start { route, request, waits, next, body: None };
+                let Gathering { route, request } = *gathering;
+                let (next, request) = (route.chain.len(), OwnedRequest(Rc::new(request)));
+                let start = Start { route, request, waits: None, next, body: None, decides: false };
                 self.start(start, 0, false, now)
             }
             other => other,
         };
         match stage {
             Stage::Answered { response, .. } => send(response, reply),
+            Stage::Deciding(deciding) => self.resume(deciding.ticket, reply),
             Stage::Gathering(_) => reply.respond(500, &Default::default(), Default::default()),
             Stage::Started { ticket, body } => {
                 if let Some((feed, _)) = body {

@@ -83,7 +83,8 @@ pub enum Before {
     Next,
     /// Answers in the handler's place.
     Answer(Response),
-    /// Decides later: passes it on, or answers. The request is copied for that.
+    /// Decides later: passes it on, or answers. The request is copied for that, and of its body nothing is
+    /// collected before.
     Wait(LocalFuture<Result<(), Response>>),
 }
 
@@ -93,7 +94,10 @@ pub struct RouteLimits {
     /// Largest request body in bytes that is collected. Default 1 MiB. What the protocol's own limit
     /// ([`Limits::body_bytes`](corelane_parser::http1::Limits)) refuses never gets here.
     pub body_bytes: u64,
-    /// How long an `async` handler may take. Default 30 s; then 503.
+    /// How long an `async` handler may take, from the end of the request's body on; then 503. Default
+    /// 30 s. One that reads the body as it arrives has that time for each piece it reads, and behind the
+    /// last one: how long it waits for the client is for the protocol's least rate
+    /// ([`HttpConfig::body_rate`](crate::HttpConfig::body_rate)). Middleware that decides later has it, too.
     pub time: Nanos,
 }
 

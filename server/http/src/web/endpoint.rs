@@ -74,6 +74,7 @@ impl Endpoint {
 
     /// An `async` function that reads the request's body as it arrives. It begins as soon as the head
     /// is there; if it answers before the body is whole, the connection closes after the answer.
+    /// [`RouteLimits::time`](super::RouteLimits) counts anew with each piece it reads.
     ///
     /// ```
     /// use corelane_http::web::{BodyReader, Endpoint, OwnedRequest, Response, Routes};

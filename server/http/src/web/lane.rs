@@ -1,6 +1,7 @@
 //! What the `async` handlers of a lane share.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use corelane_eventloop::{ConnId, Local};
@@ -16,7 +17,7 @@ pub struct Lane(pub(crate) Rc<Shared>);
 pub(crate) struct Shared {
     local: Local,
     /// Connections whose stream or request body can go on.
-    pub(crate) pulls: RefCell<Vec<ConnId>>,
+    pub(crate) pulls: RefCell<BTreeSet<ConnId>>,
     /// Requests whose client left before their body was whole.
     pub(crate) gone: RefCell<Vec<Ticket>>,
     /// Futures to take in.
@@ -46,9 +47,6 @@ impl Lane {
 
     /// The stream or the request body of this connection can go on.
     pub(crate) fn pull(&self, conn: ConnId) {
-        let mut pulls = self.0.pulls.borrow_mut();
-        if !pulls.contains(&conn) {
-            pulls.push(conn);
-        }
+        self.0.pulls.borrow_mut().insert(conn);
     }
 }

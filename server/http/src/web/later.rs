@@ -1,6 +1,7 @@
 //! Requests that are answered by futures.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Waker;
 
@@ -19,8 +20,8 @@ use crate::handler::{Ticket, Wakes};
 pub(crate) enum Outcome {
     /// With a response that has passed the chain.
     Response(Response),
-    /// The chain let the request pass, and its endpoint is a plain function: to be run where there are
-    /// files.
+    /// The chain let the request pass, and that was all; or its endpoint is a plain function: to be run
+    /// where there are files.
     Passed,
     /// It belonged to no request.
     Aside,
@@ -35,6 +36,8 @@ pub(crate) struct Start {
     /// The first link that was not asked.
     pub(crate) next: usize,
     pub(crate) body: Option<BodyReader>,
+    /// The chain is all there is to be asked.
+    pub(crate) decides: bool,
 }
 
 /// A request that a future works on.
@@ -92,6 +95,16 @@ impl Later {
         let running = self.running.get_mut(&ticket)?;
         let done = running.done.take()?;
         Some((self.running.remove(&ticket)?, done))
+    }
+
+    /// Takes out a request that its chain has let pass.
+    pub(crate) fn passed(&mut self, ticket: Ticket) -> Option<(Rc<Route>, OwnedRequest)> {
+        let done = self.running.get(&ticket)?.done.as_ref()?;
+        if !matches!(done, Ok(Outcome::Passed)) {
+            return None;
+        }
+        let Running { route, request, .. } = self.running.remove(&ticket)?;
+        Some((route, request))
     }
 
     /// Whether the future of this request has ended.
@@ -161,20 +174,26 @@ impl Later {
 /// All of the work on a request, within its time.
 async fn work(start: Start, lane: Lane) -> Outcome {
     let (route, request) = (start.route.clone(), start.request.clone());
-    let within = lane.local().timeout(route.limits.time, through(start));
-    match within.await {
-        Ok(outcome) => outcome,
-        Err(_) => {
-            let mut response = Response::problem(503, "the handler took too long");
-            chain::show(&route.chain, route.chain.len(), &request.view(), &mut response);
-            Outcome::Response(response)
+    let pace = start.body.as_ref().map(BodyReader::pace);
+    let mut through = pin!(through(start));
+    let mut left = route.limits.time;
+    loop {
+        if let Ok(outcome) = lane.local().timeout(left, through.as_mut()).await {
+            return outcome;
+        }
+        left = pace.as_ref().map_or(Nanos::ZERO, |pace| pace.left(route.limits.time));
+        if left == Nanos::ZERO {
+            break;
         }
     }
+    let mut response = Response::problem(503, "the handler took too long");
+    chain::show(&route.chain, route.chain.len(), &request.view(), &mut response);
+    Outcome::Response(response)
 }
 
 /// Asks the rest of the chain, and the endpoint.
 async fn through(start: Start) -> Outcome {
-    let Start { route, request, mut waits, mut next, body } = start;
+    let Start { route, request, mut waits, mut next, body, decides } = start;
     let chain = &route.chain;
     loop {
         if let Some((at, decision)) = waits.take() {
@@ -189,6 +208,9 @@ async fn through(start: Start) -> Outcome {
             Asked::Answered(at, response) => return answered(&route, &request, at, response),
             Asked::Waits(at, decision) => waits = Some((at, decision)),
         }
+    }
+    if decides {
+        return Outcome::Passed;
     }
     let response = match (&route.endpoint.run, body) {
         (Run::Plain(_), _) => return Outcome::Passed,

@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-use corelane_eventloop::ConnId;
+use corelane_eventloop::{ConnId, Nanos};
 
 use super::lane::Lane;
 use crate::handler::{Intake, Ticket};
@@ -19,6 +19,8 @@ struct Pipe {
     pieces: VecDeque<Vec<u8>>,
     bytes: usize,
     total: u64,
+    /// When the handler last asked for more.
+    asked: Nanos,
     end: Option<End>,
     held: bool,
     reader_gone: bool,
@@ -46,6 +48,22 @@ pub struct BodyReader {
     conn: ConnId,
 }
 
+/// How fast a handler works off a body.
+pub(crate) struct Pace {
+    pipe: Rc<RefCell<Pipe>>,
+    lane: Lane,
+}
+
+impl Pace {
+    /// What is left of the time that a handler has for each piece of a body, and behind the last one:
+    /// all of it while it waits for the client, whom the protocol's least rate is for.
+    pub(crate) fn left(&self, time: Nanos) -> Nanos {
+        let (pipe, now) = (self.pipe.borrow(), self.lane.local().now());
+        let waits = pipe.pieces.is_empty() && pipe.end.is_none() && !pipe.reader_gone;
+        if waits { time } else { (pipe.asked + time).since(now) }
+    }
+}
+
 /// The client left before the body was whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the client left before the body was whole")]
@@ -63,6 +81,9 @@ impl Feed {
         pipe.total += data.len() as u64;
         if pipe.reader_gone {
             return Intake::More;
+        }
+        if data.is_empty() {
+            return if pipe.held { Intake::Hold } else { Intake::More };
         }
         pipe.bytes += data.len();
         match pipe.pieces.back_mut() {
@@ -108,6 +129,10 @@ fn wake(mut pipe: std::cell::RefMut<'_, Pipe>) {
 }
 
 impl BodyReader {
+    pub(crate) fn pace(&self) -> Pace {
+        Pace { pipe: self.pipe.clone(), lane: self.lane.clone() }
+    }
+
     /// The next piece of the body, of whatever size it came in; `None` at its end.
     ///
     /// # Errors
@@ -115,6 +140,7 @@ impl BodyReader {
     pub async fn read(&mut self) -> Result<Option<Vec<u8>>, BodyCut> {
         poll_fn(|context| {
             let mut pipe = self.pipe.borrow_mut();
+            pipe.asked = self.lane.local().now();
             if let Some(piece) = pipe.pieces.pop_front() {
                 pipe.bytes -= piece.len();
                 if pipe.held && pipe.bytes <= HIGH / 2 {

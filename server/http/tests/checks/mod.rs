@@ -186,8 +186,8 @@ impl Handler for Echo {
         Request { method, target, body: Vec::new() }
     }
 
-    fn wants_body(&mut self, request: &Request) -> bool {
-        !is_unwanted(&request.target)
+    fn wants_body(&mut self, request: &Request) -> Intake {
+        if is_unwanted(&request.target) { Intake::Answer } else { Intake::More }
     }
 
     fn body(&mut self, request: &mut Request, data: &[u8]) -> Intake {

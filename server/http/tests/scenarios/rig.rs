@@ -32,8 +32,8 @@ impl Handler for Mirror {
         Seen { line, bytes: 0, checksum: 0 }
     }
 
-    fn wants_body(&mut self, seen: &Seen) -> bool {
-        !seen.line.ends_with("/unwanted")
+    fn wants_body(&mut self, seen: &Seen) -> Intake {
+        if seen.line.ends_with("/unwanted") { Intake::Answer } else { Intake::More }
     }
 
     fn body(&mut self, seen: &mut Seen, data: &[u8]) -> Intake {

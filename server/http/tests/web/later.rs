@@ -1,6 +1,9 @@
 //! Handlers that answer later.
 
-use std::future::pending;
+use std::cell::RefCell;
+use std::future::{pending, poll_fn};
+use std::rc::Rc;
+use std::task::{Poll, Waker};
 
 use corelane_eventloop::{End, Nanos};
 use corelane_http::web::{
@@ -166,6 +169,107 @@ impl Middleware for Door {
                 false => Err(Response::new(401)),
             }
         }))
+    }
+}
+
+/// Lets pass whoever it is told to, when it is told.
+#[derive(Clone, Default)]
+struct Gate(Rc<RefCell<(Option<Waker>, Option<bool>)>>);
+
+impl Gate {
+    fn decide(&self, passes: bool) {
+        self.0.borrow_mut().1 = Some(passes);
+        let waker = self.0.borrow_mut().0.take();
+        waker.expect("somebody waits").wake();
+    }
+}
+
+impl Middleware for Gate {
+    fn name(&self) -> &'static str {
+        "gate"
+    }
+    fn before(&self, _: &Request<'_>) -> Before {
+        let state = self.0.clone();
+        Before::Wait(Box::pin(poll_fn(move |context| {
+            let mut state = state.borrow_mut();
+            state.0 = Some(context.waker().clone());
+            match state.1 {
+                None => Poll::Pending,
+                Some(true) => Poll::Ready(Ok(())),
+                Some(false) => Poll::Ready(Err(Response::new(401))),
+            }
+        })))
+    }
+}
+
+/// Nobody who was not let in can make the server collect.
+#[test]
+fn a_body_waits_for_the_middleware_that_decides_later() {
+    let body = vec![b'x'; 900_000];
+    // Passed or not, after how many bytes, whether told to go on, and how much of it was read.
+    for (passes, bytes, expects, status) in [
+        (true, 900_000, false, 200),
+        (true, 3, false, 200),
+        (true, 900_000, true, 200),
+        (false, 900_000, false, 401),
+        (false, 3, false, 401),
+        (false, 900_000, true, 401),
+    ] {
+        for is_plain in [true, false] {
+            let endpoint = match is_plain {
+                true => Endpoint::new(|request: &Request<'_>| request.body().len().to_string()),
+                false => Endpoint::asynchronous(async |request: OwnedRequest| {
+                    request.body().len().to_string()
+                }),
+            };
+            let gate = Gate::default();
+            let mut rig = Rig::calm(Routes::new().on("POST", "/", endpoint).with(gate.clone()));
+            let client = rig.connect();
+            let expect = if expects { "Expect: 100-continue\r\n" } else { "" };
+            let head =
+                format!("POST / HTTP/1.1\r\nHost: test\r\nContent-Length: {bytes}\r\n{expect}\r\n");
+            rig.world.send(client, head.as_bytes());
+            if !expects {
+                rig.world.send(client, &body[..bytes]);
+            }
+            rig.pass(Nanos::from_secs(20));
+            assert_eq!(rig.world.received_len(client), 0, "nobody is told to go on");
+            let read = rig.lane.stats().bytes_in;
+            assert!(read < 100_000, "{read} bytes were read");
+            gate.decide(passes);
+            rig.pass(Nanos::from_millis(10));
+            let told = rig.world.received(client).starts_with(b"HTTP/1.1 100 Continue\r\n\r\n");
+            assert_eq!(told, expects && passes);
+            if told {
+                rig.world.send(client, &body[..bytes]);
+            }
+            rig.pass(Nanos::from_millis(10));
+            let answers = rig.answers(client);
+            assert_eq!((answers.len(), answers[0].status), (1, status));
+            assert!(!passes || answers[0].body == bytes.to_string());
+            // What is short is read to its end, so that the connection can go on.
+            let goes_on = passes || bytes == 3;
+            assert_eq!(rig.world.end(client).is_none(), goes_on);
+            assert_eq!(rig.in_flight(), 0);
+        }
+    }
+}
+
+/// One that leaves takes the question along.
+#[test]
+fn a_client_that_leaves_is_not_decided_about() {
+    for bytes in [0, 5] {
+        let gate = Gate::default();
+        let routes = Routes::new().post("/", |_: &Request<'_>| "in").with(gate.clone());
+        let mut rig = Rig::calm(routes);
+        let client = rig.connect();
+        let head = "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\n01234";
+        rig.world.send(client, &head.as_bytes()[..head.len() - 5 + bytes]);
+        rig.pass(Nanos::from_millis(10));
+        assert_eq!(rig.in_flight(), 1);
+        rig.world.reset(client);
+        rig.pass(Nanos::from_millis(10));
+        assert_eq!((rig.in_flight(), rig.lane.len()), (0, 0));
     }
 }
 

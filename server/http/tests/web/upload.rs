@@ -1,6 +1,9 @@
 //! Bodies that are read as they arrive.
 
+use std::time::Duration;
+
 use corelane_eventloop::{End, Nanos};
+use corelane_http::middleware::Timeout;
 use corelane_http::web::{BodyReader, Endpoint, OwnedRequest, Request, Response, Routes};
 
 use crate::rig::{Rig, bodies};
@@ -23,6 +26,17 @@ async fn count(request: OwnedRequest, mut body: BodyReader) -> Response {
     }
 }
 
+/// Asks for nothing.
+async fn lazy(request: OwnedRequest, _body: BodyReader) -> Response {
+    request.lane().local().sleep(Nanos::from_secs(100)).await;
+    Response::text("late")
+}
+
+async fn collected(request: OwnedRequest) -> Response {
+    request.lane().local().sleep(Nanos::from_millis(900)).await;
+    Response::text(expected(request.body()))
+}
+
 async fn picky(_: OwnedRequest, mut body: BodyReader) -> Response {
     let first = body.read().await;
     Response::problem(415, format!("{:?}", first.map(|piece| piece.map(|bytes| bytes.len()))))
@@ -32,6 +46,8 @@ fn routes() -> Routes {
     Routes::new()
         .on("POST", "/count", Endpoint::uploading(count))
         .on("POST", "/picky", Endpoint::uploading(picky))
+        .on("POST", "/lazy", Endpoint::uploading(lazy))
+        .on("POST", "/collected", Endpoint::asynchronous(collected))
         .get("/plain", |_: &Request<'_>| "plain")
 }
 
@@ -58,6 +74,30 @@ fn a_body_is_read_as_it_comes() {
     let answers = rig.converse(requests);
     assert_eq!(bodies(&answers, 200), [expected(&large), expected(&small), expected(b"")]);
     assert_eq!((rig.in_flight(), rig.lane.pool().stats().lent_bytes), (0, 0));
+}
+
+/// The time of a handler is not that of its client.
+#[test]
+fn a_slow_body_is_not_cut_by_the_time_of_its_handler() {
+    let body = body(200_000);
+    for (path, status) in [("/count", 200), ("/collected", 200), ("/lazy", 503)] {
+        let mut rig = Rig::calm(routes().with(Timeout::new(Duration::from_secs(1))));
+        let client = rig.connect();
+        let request = post(path, &body);
+        for piece in request.chunks(20_000) {
+            // Longer than the handler has, and shorter, and never as slow as the protocol forbids.
+            rig.world.send(client, &piece[..piece.len() / 2]);
+            rig.pass(Nanos::from_millis(1500));
+            rig.world.send(client, &piece[piece.len() / 2..]);
+            rig.pass(Nanos::from_millis(700));
+        }
+        rig.world.finish(client);
+        rig.until_end(client);
+        let answers = rig.answers(client);
+        assert_eq!(answers[0].status, status, "{path}: {answers:?}");
+        assert!(status != 200 || answers[0].body == expected(&body));
+        assert_eq!(rig.in_flight(), 0);
+    }
 }
 
 #[test]
