@@ -47,10 +47,10 @@ impl FieldBlock {
     /// # Errors
     /// If the name is not a token or belongs to the encoder, or the value holds a control byte. The
     /// block is then as before.
+    #[inline]
     pub fn add(&mut self, name: &str, value: &[u8]) -> Result<(), EncodeError> {
-        check(name, value)?;
-        self.put(name, value);
-        Ok(())
+        // Inlined for the mark, which is known when the program is compiled if the name is.
+        self.put(name, value, mark(name.as_bytes()), false)
     }
 
     /// Adds a field that was checked when the program was compiled.
@@ -94,19 +94,20 @@ impl FieldBlock {
     ///
     /// # Errors
     /// As [`FieldBlock::add`]; the block is then as before.
+    #[inline]
     pub fn set(&mut self, name: &str, value: &[u8]) -> Result<(), EncodeError> {
-        check(name, value)?;
-        self.remove(name);
-        self.put(name, value);
-        Ok(())
+        self.put(name, value, mark(name.as_bytes()), true)
     }
 
     /// Removes all fields of this name, in any case; says whether there was one.
+    #[inline]
     pub fn remove(&mut self, name: &str) -> bool {
-        if !self.contains(name) {
-            return false;
-        }
+        self.marks & mark(name.as_bytes()) != 0 && self.remove_lines(name)
+    }
+
+    fn remove_lines(&mut self, name: &str) -> bool {
         let lines = self.lines.to_mut();
+        let before = lines.len();
         let mut at = 0;
         while at < lines.len() {
             let line = line_bytes(&lines[at..]);
@@ -116,7 +117,7 @@ impl FieldBlock {
                 at += line;
             }
         }
-        true
+        lines.len() < before
     }
 
     /// The value of the first field of this name, in any case.
@@ -170,14 +171,25 @@ impl FieldBlock {
         self.marks = 0;
     }
 
-    /// Adds a field that was checked.
-    fn put(&mut self, name: &str, value: &[u8]) {
-        self.marks |= mark(name.as_bytes());
+    /// Checks a field and adds it, perhaps in the place of others.
+    fn put(
+        &mut self,
+        name: &str,
+        value: &[u8],
+        mark: u64,
+        replaces: bool,
+    ) -> Result<(), EncodeError> {
+        check(name, value)?;
+        if replaces && self.marks & mark != 0 {
+            self.remove_lines(name);
+        }
+        self.marks |= mark;
         let lines = self.room(name.len() + value.len() + 4);
         lines.extend_from_slice(name.as_bytes());
         lines.extend_from_slice(b": ");
         lines.extend_from_slice(value);
         lines.extend_from_slice(b"\r\n");
+        Ok(())
     }
 
     /// The lines, with room for so many bytes behind them.
