@@ -184,8 +184,13 @@ impl Middleware for Cors {
 
 /// The value of Origin, if there is one and no other.
 fn sole_origin<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
-    let mut values = request.headers("Origin");
-    values.next().filter(|_| values.next().is_none())
+    let mut origin = None;
+    for field in request.fields() {
+        if field.name.eq_ignore_ascii_case("Origin") && origin.replace(field.value).is_some() {
+            return None;
+        }
+    }
+    origin
 }
 
 impl CorsBuilder {

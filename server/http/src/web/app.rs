@@ -292,6 +292,13 @@ enum Early {
 /// Asks the chain, and what can answer a head. `whole`: there is nothing behind the head, or nothing
 /// that is wanted.
 fn ask(route: &Route, request: &Request<'_>, whole: bool, body_bytes: Option<u64>) -> Early {
+    if let Run::Plain(run) = &route.endpoint.run
+        && route.chain.is_empty()
+        && whole
+        && body_bytes.is_none()
+    {
+        return Early::Answered(guarded(request, || run(request)));
+    }
     let asked = catch_unwind(AssertUnwindSafe(|| match chain::ask(&route.chain, 0, request) {
         Asked::Passed if body_bytes.is_some_and(|bytes| bytes > route.limits.body_bytes) => {
             let mut response = too_large(route.limits.body_bytes);
@@ -432,6 +439,7 @@ impl Handler for App {
     fn reply(&mut self, work: Work, mut reply: Reply<'_>) -> Replied {
         let now = reply.context().now();
         let stage = match work.0 {
+            Stage::Answered { response, .. } => return send(response, reply),
             Stage::Gathering(gathering)
                 if matches!(gathering.route.endpoint.run, Run::Plain(_)) =>
             {

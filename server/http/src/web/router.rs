@@ -55,6 +55,8 @@ pub struct Router<T> {
     /// Paths without parameters, in their normal form. Who sends paths cannot add to them, so there is
     /// nothing to be had from collisions.
     whole: HashTable<(Box<str>, T)>,
+    /// A bit for each length that one of them has; the last is for all that are longer.
+    lengths: u64,
     tree: matchit::Router<T>,
     patterns: Vec<Pattern>,
 }
@@ -86,7 +88,12 @@ impl<T> Router<T> {
 
     /// No routes.
     pub fn new() -> Router<T> {
-        Router { whole: HashTable::new(), tree: matchit::Router::new(), patterns: Vec::new() }
+        Router {
+            whole: HashTable::new(),
+            lengths: 0,
+            tree: matchit::Router::new(),
+            patterns: Vec::new(),
+        }
     }
 
     /// Adds a route.
@@ -108,6 +115,7 @@ impl<T> Router<T> {
         match parsed.whole() {
             Some(path) => {
                 let entry = (path.into(), value);
+                self.lengths |= length_bit(path);
                 self.whole.insert_unique(hash(path), entry, |(path, _)| hash(path));
             }
             None => self.tree.insert(parsed.normal(), value).map_err(|error| {
@@ -154,6 +162,9 @@ impl<T> Router<T> {
 
     #[inline]
     fn whole(&self, path: &str) -> Option<&T> {
+        if self.lengths & length_bit(path) == 0 {
+            return None;
+        }
         self.whole.find(hash(path), |(other, _)| **other == *path).map(|(_, value)| value)
     }
 
@@ -175,6 +186,11 @@ impl<T> Router<T> {
         let value = found.value;
         Some(Match { value, params: Params::mapped(params) })
     }
+}
+
+#[inline]
+fn length_bit(path: &str) -> u64 {
+    1 << path.len().min(63)
 }
 
 #[inline]
