@@ -82,6 +82,19 @@ impl Writer {
         .await
     }
 
+    /// Waits until nobody receives what is written any more, for a writer that waits for other things.
+    pub async fn closed(&mut self) {
+        poll_fn(|context| {
+            let mut pipe = self.pipe.borrow_mut();
+            if pipe.reader_gone {
+                return Poll::Ready(());
+            }
+            pipe.waker = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
     /// Ends the content: all of it was written.
     pub fn finish(self) {
         self.end(Produced::End);

@@ -1,8 +1,10 @@
 //! What the `async` handlers of a lane share.
 
-use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 
 use corelane_eventloop::{ConnId, Local};
 
@@ -22,6 +24,10 @@ pub(crate) struct Shared {
     pub(crate) gone: RefCell<Vec<Ticket>>,
     /// Futures to take in.
     pub(crate) spawns: RefCell<Vec<LocalFuture<()>>>,
+    stops: Cell<bool>,
+    /// Who waits for that, by a number of his own.
+    stoppings: RefCell<BTreeMap<u64, Waker>>,
+    stoppings_ever: Cell<u64>,
 }
 
 impl Lane {
@@ -31,6 +37,9 @@ impl Lane {
             pulls: RefCell::default(),
             gone: RefCell::default(),
             spawns: RefCell::default(),
+            stops: Cell::new(false),
+            stoppings: RefCell::default(),
+            stoppings_ever: Cell::new(0),
         }))
     }
 
@@ -45,8 +54,53 @@ impl Lane {
         self.0.spawns.borrow_mut().push(Box::pin(future));
     }
 
+    /// Waits until the server is asked to stop: for answers without an end, which would hold it up.
+    pub fn stopping(&self) -> Stopping {
+        let ever = &self.0.stoppings_ever;
+        ever.set(ever.get() + 1);
+        Stopping { lane: self.clone(), number: ever.get() }
+    }
+
+    /// The server was asked to stop.
+    pub(crate) fn stop(&self) {
+        if !self.0.stops.replace(true) {
+            for (_, waker) in self.0.stoppings.take() {
+                waker.wake();
+            }
+        }
+    }
+
     /// The stream or the request body of this connection can go on.
     pub(crate) fn pull(&self, conn: ConnId) {
         self.0.pulls.borrow_mut().insert(conn);
+    }
+}
+
+/// Waits until the server is asked to stop. Made by [`Lane::stopping`].
+#[must_use = "nobody waits before it is awaited"]
+pub struct Stopping {
+    lane: Lane,
+    number: u64,
+}
+
+impl Future for Stopping {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let shared = &self.lane.0;
+        if shared.stops.get() {
+            return Poll::Ready(());
+        }
+        let waker = context.waker().clone();
+        let former = shared.stoppings.borrow_mut().insert(self.number, waker);
+        drop(former);
+        Poll::Pending
+    }
+}
+
+impl Drop for Stopping {
+    fn drop(&mut self) {
+        let waker = self.lane.0.stoppings.borrow_mut().remove(&self.number);
+        drop(waker);
     }
 }

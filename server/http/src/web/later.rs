@@ -138,6 +138,9 @@ impl Later {
         for ticket in self.lane.0.gone.take() {
             self.cancel(ticket);
         }
+        if wakes.stopping() {
+            self.lane.stop();
+        }
         let Later { tasks, lane, running, by_task, .. } = self;
         tasks.run(wakes.now(), |task, result| match by_task.remove(&task) {
             Some(ticket) => {

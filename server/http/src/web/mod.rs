@@ -10,6 +10,7 @@
 //! | [`Response`], [`IntoResponse`], [`Json`] | what they return |
 //! | [`Request::param`], [`json`](Request::json), [`query_as`](Request::query_as), [`form`](Request::form), [`cookie`](Request::cookie) | typed access, and [`InputError`] that says what is wrong |
 //! | [`SetCookie`] | cookies |
+//! | [`Sse`] | events for `EventSource` in browsers |
 //! | `Templates` | pages from templates, with the feature `templates` |
 //! | [`Middleware`] | what stands before them |
 //! | [`Router`] | paths to values, usable alone |
@@ -37,6 +38,7 @@ mod router;
 #[cfg(test)]
 mod router_tests;
 mod routes;
+mod sse;
 #[cfg(feature = "templates")]
 mod templates;
 pub mod testing;
@@ -50,12 +52,13 @@ pub use endpoint::Endpoint;
 pub use extensions::Extensions;
 pub use hosts::Hosts;
 pub use input::{Fault, Input, InputError};
-pub use lane::Lane;
+pub use lane::{Lane, Stopping};
 pub use params::Params;
 pub use request::{OwnedRequest, Request};
 pub use response::{IntoResponse, Json, Response};
 pub use router::{Match, RouteError, Router};
 pub use routes::Routes;
+pub use sse::{Sse, SseEvent};
 #[cfg(feature = "templates")]
 pub use templates::{TemplateError, Templates};
 pub use upload::{BodyCut, BodyReader};

@@ -10,5 +10,6 @@ mod corners;
 mod handlers;
 mod later;
 mod rig;
+mod sse;
 mod stream;
 mod upload;
