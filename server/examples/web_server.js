@@ -6,15 +6,27 @@ fetch("/api/hello?name=browser")
   .then(({ message, visits }) => { hello.textContent = `${message} Visit number ${visits}.`; })
   .catch((error) => { hello.textContent = `The server cannot be reached: ${error.message}`; });
 
-document.getElementById("sum").addEventListener("submit", async (event) => {
+const form = document.getElementById("sum");
+form.addEventListener("submit", async (event) => {
   event.preventDefault();
-  const form = event.target;
   const [a, b] = [form.a.valueAsNumber, form.b.valueAsNumber];
-  const response = await fetch("/api/sum", {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ a, b }),
-  });
-  const answer = await response.json();
-  form.result.value = response.ok ? answer.sum : answer.detail;
+  try {
+    const response = await fetch("/api/sum", {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ a, b }),
+    });
+    const answer = await response.json();
+    form.result.value = response.ok ? `= ${answer.sum}` : answer.detail;
+  } catch (error) {
+    form.result.value = error.message;
+  }
+});
+form.requestSubmit();
+
+const clock = document.getElementById("clock");
+new EventSource("/api/clock").addEventListener("message", (event) => {
+  const now = new Date(Number(event.data));
+  clock.dateTime = now.toISOString();
+  clock.textContent = now.toLocaleTimeString();
 });

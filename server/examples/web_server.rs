@@ -8,6 +8,7 @@
 //! curl -i http://127.0.0.1:8080/api/sum -H 'Content-Type: application/json' -d '{"a": 1, "b": 2}'
 //! curl -i http://127.0.0.1:8080/api/sum -H 'Content-Type: application/json' -d '{"a": 1, "b": "2"}'
 //! curl -i http://127.0.0.1:8080/api/wait/250
+//! curl -N http://127.0.0.1:8080/api/clock
 //! ```
 //!
 //! SIGTERM or ctrl-c stops it.
@@ -15,10 +16,13 @@
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use corelane_eventloop::Nanos;
 use corelane_http::middleware::{RequestId, SecurityHeaders};
-use corelane_http::web::{Endpoint, InputError, OwnedRequest, Request, Response, Routes};
+use corelane_http::web::{
+    Endpoint, InputError, OwnedRequest, Request, Response, Routes, Sse, SseEvent,
+};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -53,11 +57,24 @@ async fn wait(request: OwnedRequest) -> Result<String, InputError> {
     Ok(format!("waited for {millis} ms\n"))
 }
 
-fn routes(visits: Arc<AtomicU64>) -> Routes {
+/// The time, in milliseconds since 1970, once a second for as long as somebody listens.
+async fn clock(request: OwnedRequest) -> Response {
+    let local = request.lane().local().clone();
+    let mut next = local.now();
+    Sse::new(&request).stream(async move || {
+        local.sleep_until(next).await;
+        next += Nanos::from_secs(1);
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        Some(SseEvent::new(now.as_millis().to_string()))
+    })
+}
+
+pub(crate) fn routes(visits: Arc<AtomicU64>) -> Routes {
     let api = Routes::new()
         .get("/hello", move |request: &Request<'_>| hello(request, &visits))
         .post("/sum", sum)
-        .on("GET", "/wait/{millis}", Endpoint::asynchronous(wait));
+        .on("GET", "/wait/{millis}", Endpoint::asynchronous(wait))
+        .on("GET", "/clock", Endpoint::asynchronous(clock));
     let script = include_str!("web_server.js").as_bytes();
     let style = include_str!("web_server.css").as_bytes();
     Routes::new()

@@ -1,9 +1,21 @@
 //! What a person sees, in a real browser without a window: Debian's Chromium, where it is installed.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::process::Command;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crate::process::{Program, corelane, scratch};
+use corelane::web::WebServer;
+use corelane_eventloop::Nanos;
+use corelane_http::web::{Endpoint, OwnedRequest, Request, Response, Routes};
+
+use crate::process::{Program, Scratch, corelane, scratch};
+
+#[path = "../../examples/web_server.rs"]
+#[allow(dead_code)]
+mod web_server;
 
 /// The browser. Continuous integration must have one; elsewhere tests say that they were skipped.
 fn chromium() -> Option<PathBuf> {
@@ -18,21 +30,61 @@ fn chromium() -> Option<PathBuf> {
     found
 }
 
-/// The document that a page has become once its scripts have run.
-fn page(browser: &PathBuf, url: &str) -> String {
-    let profile = scratch(&format!("browser-{}", url.len()));
+/// Loads a page and does this with it.
+fn browse(browser: &PathBuf, url: &str, what: &[&str]) -> String {
+    static RUNS: AtomicUsize = AtomicUsize::new(0);
+    let run = RUNS.fetch_add(1, Ordering::Relaxed);
+    let profile = scratch(&format!("browser-{run}"));
     let output = Command::new("timeout")
         .arg("60")
         .arg(browser)
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
         .arg(format!("--user-data-dir={}", profile.display()))
-        .args(["--virtual-time-budget=10000", "--dump-dom", url])
+        .args(what)
+        .arg(url)
         .output()
         .unwrap();
     let _ = std::fs::remove_dir_all(profile);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{}: {text}", String::from_utf8_lossy(&output.stderr));
     text
+}
+
+/// The document that a page has become once its scripts have run.
+fn page(browser: &PathBuf, url: &str) -> String {
+    browse(browser, url, &["--virtual-time-budget=10000", "--dump-dom"])
+}
+
+/// The example, and its page at `/held`, which the browser does not take for loaded before everything on
+/// it is there: an answer without an end makes virtual time stand still.
+fn held(visits: Arc<AtomicU64>) -> Routes {
+    const SCRIPT: &str = "<script>setInterval(() => {
+        const [hello, sum, clock] = ['hello', 'sum', 'clock'].map((id) => document.getElementById(id));
+        if (/Visit/.test(hello.textContent) && sum.result.value && clock.dateTime) fetch('/shown');
+    }, 20)</script><img src=/hold hidden alt>";
+    let page = include_str!("../../examples/web_server.html").replace("</main>", SCRIPT);
+    let shown = Rc::new(Cell::new(false));
+    let tell = shown.clone();
+    let hold = move |request: OwnedRequest| {
+        let shown = shown.clone();
+        async move {
+            // It is said again until the page is loaded.
+            shown.set(false);
+            let local = request.lane().local();
+            let until = local.now() + Nanos::from_secs(20);
+            while !shown.get() && local.now() < until {
+                local.sleep(Nanos::from_millis(10)).await;
+            }
+            Response::new(204)
+        }
+    };
+    web_server::routes(visits)
+        .get("/held", move |_: &Request<'_>| Response::html(page.clone()))
+        .get("/shown", move |_: &Request<'_>| {
+            tell.set(true);
+            Response::new(204)
+        })
+        .on("GET", "/hold", Endpoint::asynchronous(hold))
 }
 
 #[test]
@@ -61,4 +113,25 @@ fn a_page_its_script_a_listing_and_an_error_page() {
     let missing = page(&browser, &format!("{base}/nowhere"));
     assert!(missing.contains("There is nothing at this path"), "{missing}");
     program.stop();
+}
+
+#[test]
+fn the_front_end_of_the_example_sees_its_api() {
+    let Some(browser) = chromium() else { return };
+    let visits = Arc::default();
+    let server = WebServer::new("127.0.0.1:0").unwrap().lanes(1);
+    let server = server.start(move || held(Arc::clone(&visits)).build()).unwrap();
+    let url = format!("http://{}/held", server.addresses()[0]);
+    let document = browse(&browser, &url, &["--dump-dom"]);
+    assert!(document.contains("Hello, browser! Visit number 1."), "by GET: {document}");
+    assert!(document.contains("<output name=\"result\">= 3</output>"), "by POST: {document}");
+    assert!(document.contains("<time id=\"clock\" datetime=\"2"), "by events: {document}");
+    let picture = Scratch(scratch("front-end.png"));
+    let shot = format!("--screenshot={}", picture.path());
+    browse(&browser, &url, &["--window-size=390,800", "--hide-scrollbars", &shot]);
+    let png = std::fs::read(picture.path()).unwrap();
+    // Signature, then the first chunk, which begins with the width (PNG §11.2.1).
+    assert_eq!((&png[..8], &png[16..20]), (&b"\x89PNG\r\n\x1a\n"[..], &390_u32.to_be_bytes()[..]));
+    server.stop(Nanos::from_secs(5));
+    server.join().unwrap();
 }

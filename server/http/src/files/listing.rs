@@ -267,5 +267,8 @@ mod tests {
         let root =
             body(&answer("", entries(), false, "", None.into_iter(), ListingForm::Preferred));
         assert!(!root.contains("../") && !root.contains("has more"), "{root}");
+        assert!(!page.contains("is empty") && !root.contains("is empty"));
+        let empty = answer("a/", Vec::new(), false, "", None.into_iter(), ListingForm::Html);
+        assert!(body(&empty).contains("This directory is empty."));
     }
 }

@@ -20,11 +20,17 @@ const STYLE: &str = "
 body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.25rem; overflow-wrap: anywhere; }
 table { width: 100%; border-collapse: collapse; }
-th, td { padding: .25rem .5rem; text-align: left; border-bottom: 1px solid #8884; }
-td:first-child { overflow-wrap: anywhere; }
+th, td { padding: .25rem .5rem; text-align: left; vertical-align: baseline; }
+th, td { border-bottom: 1px solid #8884; }
+td:first-child { width: 100%; overflow-wrap: anywhere; }
 th:nth-child(n+2), td:nth-child(n+2) { text-align: right; white-space: nowrap; }
 td { font-variant-numeric: tabular-nums; }
 tbody tr:hover { background: #8882; }
+@media (max-width: 36rem) {
+  body { margin: 1rem auto; }
+  th, td { padding: .35rem .25rem; }
+  th:nth-child(n+2), td:nth-child(n+2) { font-size: .8rem; }
+}
 [aria-sort=ascending] a::after { content: ' \\2191'; }
 [aria-sort=descending] a::after { content: ' \\2193'; }
 ";
@@ -52,6 +58,9 @@ pub(crate) fn render(path: &str, entries: &[DirEntry], truncated: bool, view: Vi
         row(&mut page, entry);
     }
     page.push_str("</tbody>\n</table>\n");
+    if entries.is_empty() {
+        page.push_str("<p>This directory is empty.</p>\n");
+    }
     if truncated {
         let _ = writeln!(
             page,
