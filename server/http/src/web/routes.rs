@@ -32,6 +32,7 @@ pub struct Routes {
     chain: Vec<Rc<dyn Middleware>>,
     fallback: Option<Endpoint>,
     fallback_chain: Vec<Rc<dyn Middleware>>,
+    suggests: bool,
 }
 
 struct Entry {
@@ -155,6 +156,25 @@ impl Routes {
         self
     }
 
+    /// Where no pattern matches, and there is no fallback, has the 404 name a path that does:
+    /// [`Router::suggest`]. For development: strangers need not be told which paths there are.
+    ///
+    /// ```
+    /// use corelane_http::web::testing::TestServer;
+    /// use corelane_http::web::{Request, Routes};
+    ///
+    /// let routes = Routes::new().get("/api/items", |_: &Request<'_>| "[]");
+    /// let mut server = TestServer::new(routes.suggesting().build()?);
+    /// let response = server.get("/api//items/");
+    /// assert_eq!(response.status(), 404);
+    /// assert!(response.text().contains("did you mean /api/items?"));
+    /// # Ok::<(), corelane_http::web::RouteError>(())
+    /// ```
+    pub fn suggesting(mut self) -> Routes {
+        self.suggests = true;
+        self
+    }
+
     /// Names the route added last, for metrics and logs; without a name it goes by its pattern.
     pub fn named(mut self, name: &str) -> Routes {
         if let Some(entry) = self.entries.last_mut() {
@@ -229,7 +249,7 @@ impl Routes {
     }
 
     pub(crate) fn site(self) -> Result<Site, RouteError> {
-        let Routes { entries, mut chain, fallback, fallback_chain } = self;
+        let Routes { entries, mut chain, fallback, fallback_chain, suggests } = self;
         let route = |endpoint: Endpoint, chain: Vec<Rc<dyn Middleware>>, label| {
             let mut limits = RouteLimits::default();
             chain.iter().for_each(|link| link.configure(&mut limits));
@@ -244,7 +264,12 @@ impl Routes {
             }
         }
         let mut router = Router::new();
+        // What is suggested is found in a table of its own: requests that find their route do not pay.
+        let mut known = Router::new();
         for (pattern, entries) in patterns {
+            if suggests {
+                known.insert(&pattern, ())?;
+            }
             let allow: Rc<str> = allow(&entries).into();
             let mut group = chain.clone();
             group.extend(entries.first().iter().flat_map(|entry| entry.chain.iter().cloned()));
@@ -275,7 +300,10 @@ impl Routes {
             }
             router.insert(&pattern, Rc::new(resource))?;
         }
-        let fallback = fallback.unwrap_or_else(|| Endpoint::of_head(not_found));
+        let fallback = fallback.unwrap_or_else(|| match suggests {
+            true => Endpoint::of_head(move |request: &Request<'_>| suggestion(&known, request)),
+            false => Endpoint::of_head(not_found),
+        });
         chain.extend(fallback_chain);
         Ok(Site { router, fallback: route(fallback, chain, None) })
     }
@@ -283,6 +311,17 @@ impl Routes {
 
 fn not_found(_: &Request<'_>) -> Response {
     Response::problem(404, "there is nothing at this path")
+}
+
+/// The suggestion is part of a JSON string: nothing in it is markup.
+fn suggestion(known: &Router<()>, request: &Request<'_>) -> Response {
+    match known.suggest(request.path()) {
+        Some(other) => {
+            let detail = format!("there is nothing at this path: did you mean {other}?");
+            Response::problem(404, detail)
+        }
+        None => not_found(request),
+    }
 }
 
 /// The methods of a resource, for Allow (RFC 9110 §10.2.1).
