@@ -21,16 +21,14 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use corelane_acceptor::Address;
-use corelane_eventloop::{ConnId, Files, LaneId, Nanos};
-use corelane_http::web::{App, Work};
-use corelane_http::{
-    Context, Handler, Http, HttpConfig, HttpCounters, HttpMetrics, Intake, Replied, Reply, Ticket,
-    Wakes,
-};
-use corelane_metrics::Shard;
-use corelane_parser::http1::{Head, HttpDate};
+use corelane_eventloop::{Files, LaneId, Nanos};
+use corelane_http::web::App;
+use corelane_http::{Http, HttpConfig, HttpCounters, HttpMetrics};
+use corelane_metrics::{Registry, RegistryBuilder, Shard};
 use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
 
+use crate::apps::admin::{self, Subject};
+use crate::apps::kept::{Kept, Upkeep};
 use crate::logs::{LogConfig, Logs};
 use crate::supervisor::{Plan, Server, StartError, Stopper, Supervisor};
 
@@ -101,6 +99,7 @@ pub struct WebServer {
     http: HttpConfig,
     roots: Vec<PathBuf>,
     drain: Nanos,
+    admin: Option<Address>,
 }
 
 impl WebServer {
@@ -109,15 +108,19 @@ impl WebServer {
     /// # Errors
     /// If the address cannot be read.
     pub fn new(address: &str) -> Result<WebServer, ServeError> {
-        let address: Address =
-            address.parse().map_err(|error| ServeError::Address(format!("{error}")))?;
-        Ok(WebServer::of(Plan::new([address])))
+        Ok(WebServer::of(Plan::new([read(address)?])))
     }
 
     /// A server that follows a plan, which has more to choose: several addresses, cores, admission,
     /// memory.
     pub fn of(plan: Plan) -> WebServer {
-        WebServer { plan, http: HttpConfig::default(), roots: Vec::new(), drain: DRAIN }
+        WebServer {
+            plan,
+            http: HttpConfig::default(),
+            roots: Vec::new(),
+            drain: DRAIN,
+            admin: None,
+        }
     }
 
     /// With so many lanes, each of which is a thread, instead of one per core.
@@ -145,6 +148,35 @@ impl WebServer {
         self
     }
 
+    /// Serves `/health`, `/status` and `/log-level` elsewhere, as the program does with `--admin`. The
+    /// pages are open to whoever reaches them, so the address is of loopback, or a Unix socket.
+    ///
+    /// ```
+    /// use corelane::web::WebServer;
+    /// use corelane_eventloop::Nanos;
+    /// use corelane_http::web::{Request, Routes};
+    ///
+    /// let server = WebServer::new("127.0.0.1:0")?.lanes(1).admin("127.0.0.1:0")?;
+    /// let server = server.start(|| Routes::new().get("/", |_: &Request<'_>| "hello").build())?;
+    /// let admin = server.companion().expect("it has admin pages");
+    /// println!("http://{}/status", admin.addresses()[0]);
+    /// server.stop(Nanos::from_secs(1));
+    /// server.join()?;
+    /// # Ok::<(), corelane::web::ServeError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the address cannot be read, or is one that others reach.
+    pub fn admin(mut self, address: &str) -> Result<WebServer, ServeError> {
+        let address = read(address)?;
+        if address.tcp().is_some_and(|tcp| !tcp.ip().is_loopback()) {
+            let why = format!("{address}: admin pages are for loopback addresses and Unix sockets");
+            return Err(ServeError::Address(why));
+        }
+        self.admin = Some(address);
+        Ok(self)
+    }
+
     /// Serves until a signal: SIGTERM, SIGINT or SIGQUIT stops, a second one cuts what is left.
     ///
     /// # Errors
@@ -156,11 +188,30 @@ impl WebServer {
     where
         E: Into<Box<dyn Error + Send + Sync>>,
     {
+        self.run_counting(|_| (), move |(), _| make())
+    }
+
+    /// The same, with metrics: as [`start_counting`](WebServer::start_counting).
+    ///
+    /// # Errors
+    /// If it cannot start.
+    pub fn run_counting<M, E>(
+        self,
+        declare: impl Fn(&mut RegistryBuilder) -> M,
+        make: impl Fn(&M, &Rc<Shard>) -> Result<App, E> + Send + Sync + 'static,
+    ) -> Result<(), ServeError>
+    where
+        M: Send + Sync + 'static,
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
         let drain = self.drain;
-        let server = self.start(make)?;
+        let server = self.start_counting(declare, make)?;
         stop_on_signal(server.stopper(), drain)?;
         for address in server.addresses() {
             tracing::info!(%address, lanes = server.lanes(), "listening");
+        }
+        for address in server.companion().iter().flat_map(|admin| admin.addresses()) {
+            tracing::info!(%address, "admin pages");
         }
         Ok(server.join()?)
     }
@@ -177,37 +228,104 @@ impl WebServer {
     where
         E: Into<Box<dyn Error + Send + Sync>>,
     {
-        make().map_err(|error| ServeError::Build(error.into()))?;
+        self.start_counting(|_| (), move |(), _| make())
+    }
+
+    /// The same, with metrics of the application: `declare` declares them, and `make` gets them with the
+    /// shard of its lane to count into. Both are called once before, to see that the application can be
+    /// built; what is counted then is lost.
+    ///
+    /// ```
+    /// use corelane::web::WebServer;
+    /// use corelane_eventloop::Nanos;
+    /// use corelane_http::middleware::{LoadLimits, LoadMetrics, LoadShedder, Priority};
+    /// use corelane_http::web::{Request, Routes};
+    ///
+    /// let server = WebServer::new("127.0.0.1:0")?.lanes(1).start_counting(
+    ///     |builder| LoadMetrics::declare(builder, "app"),
+    ///     |metrics, shard| {
+    ///         let shedder = LoadShedder::builder(LoadLimits::of(1000));
+    ///         let shedder = shedder.count_into(metrics.clone(), shard.clone()).build();
+    ///         let routes = Routes::new().get("/", |_: &Request<'_>| "hello\n");
+    ///         routes.with(shedder.gate(Priority::Normal)).build()
+    ///     },
+    /// )?;
+    /// assert!(server.registry().snapshot().gauge(LoadMetrics::IN_FLIGHT, &[("shedder", "app")]).is_some());
+    /// server.stop(Nanos::from_secs(1));
+    /// server.join()?;
+    /// # Ok::<(), corelane::web::ServeError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If it cannot start.
+    pub fn start_counting<M, E>(
+        self,
+        declare: impl Fn(&mut RegistryBuilder) -> M,
+        make: impl Fn(&M, &Rc<Shard>) -> Result<App, E> + Send + Sync + 'static,
+    ) -> Result<Server, ServeError>
+    where
+        M: Send + Sync + 'static,
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        try_out(&declare, &make)?;
         for path in &self.roots {
             let opened = std::fs::read_dir(path);
             opened.map_err(|error| ServeError::Root { path: path.clone(), error })?;
         }
-        let WebServer { plan, http, roots, .. } = self;
+        let WebServer { plan, http, roots, admin, .. } = self;
         let mut supervisor = Supervisor::new(plan);
         let metrics = HttpMetrics::declare(supervisor.metrics());
+        let own = declare(supervisor.metrics());
         let start = supervisor.start(move |_: LaneId, shard: Rc<Shard>| {
-            let app = match make() {
+            let app = match make(&own, &shard) {
                 Ok(app) => app,
                 // It could be built before: the supervisor tries again.
                 Err(error) => panic!("the application cannot be built: {}", error.into()),
             };
             let counters = HttpCounters::new(metrics.clone(), shard);
-            Http::new(Rooted { app, roots: roots.clone() }, http.clone(), counters)
+            Http::new(Kept::with(app, Roots(roots.clone())), http.clone(), counters)
         });
-        Ok(start?)
+        let server = start?;
+        let Some(address) = admin else { return Ok(server) };
+        match admin::start(address, Subject::of(&server)) {
+            Ok(pages) => Ok(server.accompanied_by(pages)),
+            Err(error) => {
+                server.stop(Nanos::ZERO);
+                let _ = server.join();
+                Err(error.into())
+            }
+        }
     }
 }
 
-/// An application, and the directories it has not opened yet.
-struct Rooted {
-    app: App,
-    roots: Vec<PathBuf>,
+/// Builds an application for no lane, to see whether it can be built.
+fn try_out<M, E>(
+    declare: &impl Fn(&mut RegistryBuilder) -> M,
+    make: &impl Fn(&M, &Rc<Shard>) -> Result<App, E>,
+) -> Result<(), ServeError>
+where
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
+    let mut builder = Registry::builder();
+    let metrics = declare(&mut builder);
+    let failed = |error: String| ServeError::Start(StartError::Metrics(error));
+    let registry = builder.build().map_err(|error| failed(error.to_string()))?;
+    let shard = registry.shard(0).map_err(|error| failed(error.to_string()))?;
+    let built = make(&metrics, &Rc::new(shard));
+    built.map(drop).map_err(|error| ServeError::Build(error.into()))
 }
 
-impl Rooted {
+fn read(address: &str) -> Result<Address, ServeError> {
+    address.parse().map_err(|error| ServeError::Address(format!("{error}")))
+}
+
+/// The directories that are not opened yet: that takes a lane.
+struct Roots(Vec<PathBuf>);
+
+impl Roots {
     #[cold]
     fn open(&mut self, files: &mut dyn Files) {
-        for root in std::mem::take(&mut self.roots) {
+        for root in std::mem::take(&mut self.0) {
             if let Err(error) = files.open_root(&root) {
                 tracing::error!(%error, root = %root.display(), "a directory cannot be opened");
                 // Those behind it would get its number.
@@ -217,46 +335,12 @@ impl Rooted {
     }
 }
 
-impl Handler for Rooted {
-    type Request = Work;
-
+impl Upkeep for Roots {
     #[inline]
-    fn begin(&mut self, head: &Head<'_>, context: &mut Context<'_>) -> Work {
-        if !self.roots.is_empty() {
-            self.open(context.files());
+    fn before_request(&mut self, _: &mut App, files: &mut dyn Files) {
+        if !self.0.is_empty() {
+            self.open(files);
         }
-        self.app.begin(head, context)
-    }
-
-    #[inline]
-    fn wants_body(&mut self, work: &Work) -> Intake {
-        self.app.wants_body(work)
-    }
-
-    #[inline]
-    fn body(&mut self, work: &mut Work, data: &[u8]) -> Intake {
-        self.app.body(work, data)
-    }
-
-    #[inline]
-    fn reply(&mut self, work: Work, reply: Reply<'_>) -> Replied {
-        self.app.reply(work, reply)
-    }
-
-    fn resume(&mut self, ticket: Ticket, reply: Reply<'_>) -> Replied {
-        self.app.resume(ticket, reply)
-    }
-
-    fn cancel(&mut self, conn: ConnId, ticket: Ticket) {
-        self.app.cancel(conn, ticket);
-    }
-
-    fn turn(&mut self, wakes: &mut Wakes<'_, '_>) {
-        self.app.turn(wakes);
-    }
-
-    fn date(&mut self, date: &HttpDate) {
-        self.app.date(date);
     }
 }
 

@@ -42,8 +42,11 @@ impl Rig {
     }
 
     fn ask(&mut self, fields: &str) -> String {
+        self.send(&format!("GET / HTTP/1.1\r\nHost: test\r\n{fields}\r\n"))
+    }
+
+    fn send(&mut self, request: &str) -> String {
         let client = self.world.connect(&self.driver, 0);
-        let request = format!("GET / HTTP/1.1\r\nHost: test\r\n{fields}\r\n");
         self.world.send(client, request.as_bytes());
         let until = self.world.now() + Nanos::from_millis(100);
         while self.world.now() < until {
@@ -78,4 +81,29 @@ fn keys_that_wait_for_the_next_start_do() {
     assert_eq!(diff.restart[0].path, "limits.max_head");
     rig.ask("");
     assert!(rig.ask(&fields).starts_with("HTTP/1.1 431 "), "{}", rig.ask(&fields));
+}
+
+/// Only who develops a site is told which other path there is.
+#[test]
+fn a_404_suggests_a_path_in_development_only() {
+    let config = |environment: &str| {
+        let text = format!(
+            r#"{{ "environment": "{environment}", "logs": {{ "access": {{ "path": null }} }},
+                 "routes": [{{ "path": "/api/items", "fixed": {{}} }}] }}"#
+        );
+        Sources::new().text("a.json", text).load().unwrap()
+    };
+    let started = config("production");
+    let source = Source::new(started.clone()).unwrap();
+    let mut rig = Rig::new(&source, &started);
+    let request = "GET /api//items/ HTTP/1.1\r\nHost: test\r\n\r\n";
+    let answer = rig.send(request);
+    assert!(answer.starts_with("HTTP/1.1 404 ") && !answer.contains("/api/items"), "{answer}");
+    source.reload(Ok(config("development"))).unwrap();
+    rig.send(request);
+    let answer = rig.send(request);
+    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+    assert!(answer.contains("did you mean /api/items?"), "{answer}");
+    let answer = rig.send("GET /<script> HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert!(!answer.contains("script"), "{answer}");
 }

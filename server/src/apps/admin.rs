@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use corelane_acceptor::{Address, Open};
-use corelane_http::{Context, Handler, Intake, Replied, Reply};
+use corelane_http::{
+    Context, Handler, Http, HttpConfig, HttpCounters, HttpMetrics, Intake, Replied, Reply,
+};
 use corelane_metrics::{ProcessFigures, Registry, expose::json};
 use corelane_parser::http1::{Head, Method};
 use serde_json::{Value, json};
 
 use crate::logs::{AccessLogSlot, Logs, filter};
+use crate::supervisor::{Plan, Server, StartError, Supervisor};
 
 /// What the admin pages tell of.
 #[derive(Clone)]
@@ -32,6 +35,42 @@ pub struct Subject {
     pub access_log: AccessLogSlot,
     /// What there is to say of the configuration in force, if it can be reloaded.
     pub site: Option<Arc<dyn Fn() -> Value + Send + Sync>>,
+}
+
+impl Subject {
+    /// Of a running server, with the logs of this process.
+    pub fn of(server: &Server) -> Subject {
+        Subject {
+            registry: server.registry().clone(),
+            addresses: server.addresses().to_vec(),
+            lanes: server.lanes(),
+            open: server.open().clone(),
+            restarts: server.restarts().clone(),
+            stopping: server.stopping().clone(),
+            log: Logs::current().cloned(),
+            access_log: AccessLogSlot::default(),
+            site: None,
+        }
+    }
+}
+
+/// Serves the admin pages, by a lane and metrics of their own: what they cost and count is not the
+/// server's. The pages are open to whoever reaches them.
+///
+/// # Errors
+/// If it cannot start.
+pub fn start(address: Address, subject: Subject) -> Result<Server, StartError> {
+    let mut plan = Plan::new([address]);
+    plan.name = "admin".into();
+    plan.lanes = 1;
+    plan.cores.clear();
+    plan.connections = 256;
+    let mut supervisor = Supervisor::new(plan);
+    let metrics = HttpMetrics::declare(supervisor.metrics());
+    supervisor.start(move |_lane, shard| {
+        let counters = HttpCounters::new(metrics.clone(), shard);
+        Http::new(Admin::new(subject.clone()), HttpConfig::default(), counters)
+    })
 }
 
 /// Answers `/health` (200 while serving, 503 while stopping), `/status` (JSON) and `/log-level` (what is

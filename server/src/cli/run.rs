@@ -8,7 +8,6 @@ use std::time::Duration;
 use anyhow::Context;
 use corelane_acceptor::Address;
 use corelane_eventloop::Nanos;
-use corelane_http::{Http, HttpConfig, HttpCounters, HttpMetrics};
 use corelane_metrics::CounterId;
 use corelane_metrics::expose::statsd::{
     Statsd, StatsdConfig, StatsdError, StatsdLine, StatsdReporter, StatsdValue,
@@ -17,11 +16,11 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
 
 use super::terminal::Terminal;
 use super::{Failure, LAST_WORDS, duration};
-use crate::apps::admin::{Admin, Subject};
-use crate::logs::{AccessLogSlot, Logs};
+use crate::apps::admin::{self, Subject};
+use crate::logs::AccessLogSlot;
 use crate::notify;
 use crate::site::Source;
-use crate::supervisor::{Plan, Server, Stopper, Supervisor};
+use crate::supervisor::{Server, Stopper};
 
 /// Options about what a running server reports.
 #[derive(clap::Args, Debug)]
@@ -311,8 +310,7 @@ pub(super) fn report_reload(outcome: anyhow::Result<()>) {
     }
 }
 
-/// The admin pages have a lane and metrics of their own: what they cost and count is not the
-/// server's.
+/// The admin pages of a server.
 fn start_admin(
     address: Address,
     server: &Server,
@@ -323,32 +321,17 @@ fn start_admin(
     // Whoever serves a site may have said it elsewhere than on the command line.
     let name = if site.is_some() { "admin" } else { "--admin" };
     let subject = Subject {
-        registry: server.registry().clone(),
-        addresses: server.addresses().to_vec(),
-        lanes: server.lanes(),
-        open: server.open().clone(),
-        restarts: server.restarts().clone(),
         stopping: stopping.clone(),
-        log: Logs::current().cloned(),
         access_log: access_log.clone(),
         site: site.map(|source| {
             let tell: Arc<dyn Fn() -> serde_json::Value + Send + Sync> =
                 Arc::new(move || source.status());
             tell
         }),
+        ..Subject::of(server)
     };
-    let mut plan = Plan::new([address]);
-    plan.name = "admin".into();
-    plan.lanes = 1;
-    plan.cores.clear();
-    plan.connections = 256;
-    let mut supervisor = Supervisor::new(plan);
-    let metrics = HttpMetrics::declare(supervisor.metrics());
-    let admin = supervisor.start(move |_lane, shard| {
-        let counters = HttpCounters::new(metrics.clone(), shard);
-        Http::new(Admin::new(subject.clone()), HttpConfig::default(), counters)
-    });
-    admin.map_err(|error| Failure::Run(anyhow::Error::msg(error.to_string()).context(name)))
+    admin::start(address, subject)
+        .map_err(|error| Failure::Run(anyhow::Error::msg(error.to_string()).context(name)))
 }
 
 /// Says what runs, where, and within which limits.

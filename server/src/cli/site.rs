@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::{ArgMatches, ValueEnum};
+use corelane_http::middleware::RateLimitMetrics;
 use corelane_http::{Http, HttpCounters, HttpMetrics};
 use serde_json::{Value, json};
 
@@ -266,6 +267,7 @@ fn run(sources: Sources, file: Option<PathBuf>) -> Result<(), Failure> {
     source.log_into(service.access_log());
     let mut supervisor = Supervisor::new(plan);
     let metrics = HttpMetrics::declare(supervisor.metrics());
+    let limited = RateLimitMetrics::declare(supervisor.metrics());
     let requests = metrics.requests();
     let http = site::http_config(&config);
     let summary = http::summary(&http);
@@ -273,8 +275,9 @@ fn run(sources: Sources, file: Option<PathBuf>) -> Result<(), Failure> {
         .start({
             let source = source.clone();
             move |_lane, shard| {
-                let counters = HttpCounters::new(metrics.clone(), shard);
-                Http::new(Live::new(source.clone()), http.clone(), counters)
+                let counters = HttpCounters::new(metrics.clone(), shard.clone());
+                let live = Live::counting(source.clone(), limited.clone(), shard);
+                Http::new(live, http.clone(), counters)
             }
         })
         .map_err(|error| Failure::Run(anyhow::Error::msg(error.to_string())))?;

@@ -12,10 +12,13 @@ use corelane_http::web::{
 };
 use corelane_mempool::Shared as Bytes;
 
+use super::live::Counted;
 use super::middleware::Levels;
 use super::source::Blueprint;
 use super::{files, middleware};
-use crate::config::{self, Config, FixedResponse, LogPath, Redirect, Route, StaticFiles};
+use crate::config::{
+    self, Config, Environment, FixedResponse, LogPath, Redirect, Route, StaticFiles,
+};
 use crate::logs::{AccessConfig, AccessLog, AccessLogError, AccessTarget, FormatError};
 
 /// Why an application cannot be built.
@@ -152,13 +155,18 @@ pub(super) fn try_out(blueprint: &Blueprint) -> Result<(), BuildError> {
     let mut files = corelane_eventloop::OsFiles::new();
     #[cfg(not(target_os = "linux"))]
     let mut files = corelane_eventloop::MemFiles::new();
-    app(blueprint, &mut files).map(drop)
+    app(blueprint, &mut files, None).map(drop)
 }
 
 /// Builds the application.
-pub(super) fn app(blueprint: &Blueprint, files: &mut dyn Files) -> Result<App, BuildError> {
+pub(super) fn app(
+    blueprint: &Blueprint,
+    files: &mut dyn Files,
+    counted: Option<&Counted>,
+) -> Result<App, BuildError> {
     let config = &blueprint.config;
-    let mut builder = Builder { shared: &blueprint.shared, files };
+    let suggests = config.environment == Environment::Development;
+    let mut builder = Builder { shared: &blueprint.shared, files, suggests, counted };
     let whole = Levels::new(&config.middleware);
     let mut rest = None;
     let mut named = Vec::new();
@@ -193,6 +201,9 @@ pub(super) fn app(blueprint: &Blueprint, files: &mut dyn Files) -> Result<App, B
 struct Builder<'a> {
     shared: &'a Shared,
     files: &'a mut dyn Files,
+    /// Whether a 404 names a path that there is.
+    suggests: bool,
+    counted: Option<&'a Counted>,
 }
 
 impl Builder<'_> {
@@ -220,12 +231,12 @@ impl Builder<'_> {
         for link in self.links(levels)? {
             routes = routes.with_fallback(link);
         }
-        Ok(routes)
+        Ok(if self.suggests { routes.suggesting() } else { routes })
     }
 
     /// The middleware of the innermost level.
     fn links(&mut self, levels: Levels<'_>) -> Result<Vec<Rc<dyn Link>>, BuildError> {
-        middleware::links(&levels, self.shared)
+        middleware::links(&levels, self.shared, self.counted)
     }
 
     /// What a route does.

@@ -12,6 +12,7 @@ use corelane_http::negotiate::Encoding;
 use corelane_http::web::Middleware as Link;
 
 use super::build::{self, BuildError};
+use super::live::Counted;
 use crate::config::{self, Frame, HeaderRules, Middleware, RateKey, Toggle};
 
 /// Clients that a rate limit tells apart.
@@ -135,6 +136,7 @@ impl Shared {
 pub(super) fn links(
     levels: &Levels<'_>,
     shared: &build::Shared,
+    counted: Option<&Counted>,
 ) -> Result<Vec<Rc<dyn Link>>, BuildError> {
     let mut links: Vec<Rc<dyn Link>> = Vec::new();
     let failed = |place: String| move |error| BuildError::Middleware { place, error };
@@ -154,7 +156,10 @@ pub(super) fn links(
         links.push(Rc::new(cors(settings).map_err(failed(place))?));
     }
     if let Some((settings, place)) = levels.find("rate_limit", |level| &level.rate_limit) {
-        let link = RateLimit::new(shared.links.limiter(&place, settings));
+        let mut link = RateLimit::new(shared.links.limiter(&place, settings));
+        if let Some((metrics, shard)) = counted {
+            link = link.count_into(metrics.clone(), shard.clone());
+        }
         links.push(Rc::new(match &settings.key {
             RateKey::Ip => link,
             RateKey::Header(name) => link.by_header(name),

@@ -124,7 +124,6 @@ impl Supervisor {
         let make: Arc<lane_thread::Make<P>> = Arc::new(make);
         let open = Arc::new(Open::new(plan.connections));
         let targets = Arc::new(Targets::new(plan.lanes));
-        let restarts = Arc::new(AtomicU64::new(0));
         let pulse = Pulse::new(handles.clone());
         let mut server = Server {
             pulse: pulse.clone(),
@@ -138,10 +137,11 @@ impl Supervisor {
             },
             threads: Vec::new(),
             dispatcher: None,
-            restarts: restarts.clone(),
+            restarts: Arc::default(),
             open: open.clone(),
             budget: plan.budget.clone(),
             metrics: metrics.clone(),
+            companion: None,
             _socket_files: std::mem::take(&mut doors.socket_files),
         };
         // Every descriptor a lane needs is taken before the first thread starts.
@@ -156,7 +156,7 @@ impl Supervisor {
                 metrics: metrics.clone(),
                 open: open.clone(),
                 targets: targets.clone(),
-                restarts: restarts.clone(),
+                restarts: server.restarts.clone(),
                 stopping: server.stopper.accepting_ends.clone(),
             };
             let driver = thread.driver()?;
@@ -298,8 +298,12 @@ pub struct Server {
     open: Arc<Open>,
     budget: Arc<Budget>,
     metrics: LaneMetrics,
+    companion: Option<Box<Server>>,
     _socket_files: Vec<SocketFile>,
 }
+
+/// How long the companion of a server may finish what is in flight once the server has ended.
+const COMPANION_DRAIN: Nanos = Nanos::from_millis(100);
 
 impl Server {
     /// What it listens on, with the ports that the system chose.
@@ -343,6 +347,23 @@ impl Server {
         &self.budget
     }
 
+    /// Set once it was asked to stop.
+    pub fn stopping(&self) -> &Arc<AtomicBool> {
+        &self.stopper.accepting_ends
+    }
+
+    /// Gives it a companion, which is stopped and joined by [`Server::join`] once this server has ended:
+    /// admin pages, say, that can be asked how it stops.
+    pub fn accompanied_by(mut self, other: Server) -> Server {
+        self.companion = Some(Box::new(other));
+        self
+    }
+
+    /// Its companion, if it has one.
+    pub fn companion(&self) -> Option<&Server> {
+        self.companion.as_deref()
+    }
+
     /// Stops the server from elsewhere, while this thread waits in [`Server::join`].
     pub fn stopper(&self) -> Stopper {
         self.stopper.clone()
@@ -371,6 +392,10 @@ impl Server {
         self.stopper.accepting_ends.store(true, Ordering::Release);
         if let Some(dispatcher) = self.dispatcher.take() {
             let _ = dispatcher.join();
+        }
+        if let Some(companion) = self.companion.take() {
+            companion.stop(COMPANION_DRAIN);
+            let _ = companion.join();
         }
         result
     }

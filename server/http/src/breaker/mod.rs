@@ -5,16 +5,19 @@
 //! itself, by [`calls_min`](BreakerConfig::calls_min) calls of its own.
 
 mod circuit;
+mod metrics;
 
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 
 use corelane_eventloop::{Local, Nanos};
+use corelane_metrics::Shard;
 
 pub use self::circuit::{
     BreakerConfig, BreakerCounts, BreakerState, CallOutcome, CallPermit, CallRefused, Circuit,
 };
+pub use self::metrics::BreakerMetrics;
 use crate::web::{IntoResponse, Response};
 
 /// A circuit breaker of one lane. Clones are the same breaker.
@@ -66,6 +69,7 @@ struct Shared {
     name: String,
     circuit: RefCell<Circuit>,
     hook: RefCell<Option<Rc<Hook>>>,
+    publisher: RefCell<Option<metrics::Publisher>>,
 }
 
 /// A breaker has changed its state.
@@ -97,10 +101,22 @@ impl Breaker {
     /// seed, which should differ between lanes.
     pub fn new(name: &str, config: BreakerConfig, seed: u64) -> Breaker {
         let circuit = RefCell::new(Circuit::new(config, seed));
-        Breaker(Rc::new(Shared { name: name.to_owned(), circuit, hook: RefCell::new(None) }))
+        Breaker(Rc::new(Shared {
+            name: name.to_owned(),
+            circuit,
+            hook: RefCell::new(None),
+            publisher: RefCell::new(None),
+        }))
     }
 
-    /// Has a function told of every change of state, in the place of an earlier one: for metrics.
+    /// Has what it counts from now on published by its lane, where all can see it:
+    /// `/status` of the admin pages, for instance.
+    pub fn count_into(&self, metrics: BreakerMetrics, shard: Rc<Shard>) {
+        let publisher = metrics::Publisher::new(metrics, shard, self.counts(), self.state());
+        *self.0.publisher.borrow_mut() = Some(publisher);
+    }
+
+    /// Has a function told of every change of state, in the place of an earlier one.
     pub fn on_change(&self, hook: impl Fn(&BreakerChange<'_>) + 'static) {
         *self.0.hook.borrow_mut() = Some(Rc::new(hook));
     }
@@ -163,7 +179,11 @@ impl Breaker {
             let mut circuit = self.0.circuit.borrow_mut();
             let from = circuit.state();
             let result = step(&mut circuit);
-            (from, result, circuit.state())
+            let to = circuit.state();
+            if let Some(publisher) = &mut *self.0.publisher.borrow_mut() {
+                publisher.publish(circuit.counts(), from, to);
+            }
+            (from, result, to)
         };
         if from != to {
             let name = self.name();

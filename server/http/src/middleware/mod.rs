@@ -52,8 +52,10 @@ pub use error_pages::ErrorPages;
 pub use host_check::HostCheck;
 pub use limits::{BodyLimit, Timeout};
 pub use network::{Network, NetworkError};
-pub use priority::{LoadGate, LoadLimits, LoadShedder, LoadShedderBuilder, Priority, ShedCounts};
-pub use rate_limit::RateLimit;
+pub use priority::{
+    LoadGate, LoadLimits, LoadMetrics, LoadShedder, LoadShedderBuilder, Priority, ShedCounts,
+};
+pub use rate_limit::{RateLimit, RateLimitMetrics};
 pub use rate_limiter::{Allowance, Quota, RateLimiter};
 pub use request_id::{Id, RequestId};
 pub use security_headers::SecurityHeaders;

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use corelane_eventloop::Nanos;
+use corelane_metrics::{CounterId, GaugeId, RegistryBuilder, Shard};
 
 use crate::web::{Before, Middleware, Request, Response};
 
@@ -64,6 +65,42 @@ pub struct ShedCounts {
     pub refused: u64,
 }
 
+/// The metrics of the load shedders of one name, one per lane; declared once per process.
+#[derive(Clone, Debug)]
+pub struct LoadMetrics {
+    /// By priority: passed, refused.
+    requests: [[CounterId; 2]; 3],
+    in_flight: GaugeId,
+}
+
+impl LoadMetrics {
+    /// Requests, by `shedder`, `priority` and `outcome`: passed, refused.
+    pub const REQUESTS: &'static str = "corelane_load_requests_total";
+    /// Requests that have passed and are not answered yet, by `shedder`.
+    pub const IN_FLIGHT: &'static str = "corelane_load_in_flight";
+
+    /// Declares them.
+    pub fn declare(builder: &mut RegistryBuilder, name: &str) -> LoadMetrics {
+        LoadMetrics {
+            requests: Priority::ALL.map(|priority| {
+                ["passed", "refused"].map(|outcome| {
+                    let priority = ("priority", priority.as_str());
+                    builder.counter_with_labels(
+                        LoadMetrics::REQUESTS,
+                        "Requests at a load shedder, by priority and outcome.",
+                        &[("shedder", name), priority, ("outcome", outcome)],
+                    )
+                })
+            }),
+            in_flight: builder.gauge_with_labels(
+                LoadMetrics::IN_FLIGHT,
+                "Requests that a load shedder let pass and that are not answered yet.",
+                &[("shedder", name)],
+            ),
+        }
+    }
+}
+
 /// The load of one lane, and what is refused because of it. Clones are the same.
 ///
 /// The load that is known by itself is the number of requests that have passed and are not answered
@@ -97,6 +134,25 @@ struct Shared {
     counts: RefCell<[ShedCounts; 3]>,
     resume_percent: u32,
     retry_after: Nanos,
+    published: Option<(LoadMetrics, Rc<Shard>)>,
+}
+
+impl Shared {
+    fn set_in_flight(&self, count: u64) {
+        self.in_flight.set(count);
+        if let Some((metrics, shard)) = &self.published {
+            shard.set(metrics.in_flight, count as i64);
+        }
+    }
+
+    fn count(&self, priority: Priority, refused: bool) {
+        let mut counts = self.counts.borrow_mut();
+        let counts = &mut counts[priority as usize];
+        *if refused { &mut counts.refused } else { &mut counts.passed } += 1;
+        if let Some((metrics, shard)) = &self.published {
+            shard.add(metrics.requests[priority as usize][usize::from(refused)], 1);
+        }
+    }
 }
 
 /// One kind of load.
@@ -147,8 +203,17 @@ impl LoadShedderBuilder {
         self
     }
 
+    /// Has what it counts published by its lane, where all can see it: `/status` of the admin pages,
+    /// for instance.
+    pub fn count_into(mut self, metrics: LoadMetrics, shard: Rc<Shard>) -> Self {
+        self.0.published = Some((metrics, shard));
+        self
+    }
+
     /// The load shedder.
     pub fn build(self) -> LoadShedder {
+        // A lane that died may have left a number behind.
+        self.0.set_in_flight(0);
         LoadShedder(Rc::new(self.0))
     }
 }
@@ -167,6 +232,7 @@ impl LoadShedder {
             counts: RefCell::default(),
             resume_percent: 75,
             retry_after: Nanos::from_secs(1),
+            published: None,
         })
     }
 
@@ -215,14 +281,14 @@ struct InFlight(Rc<Shared>);
 
 impl InFlight {
     fn new(shared: &Rc<Shared>) -> InFlight {
-        shared.in_flight.set(shared.in_flight.get() + 1);
+        shared.set_in_flight(shared.in_flight.get() + 1);
         InFlight(shared.clone())
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.in_flight.set(self.0.in_flight.get() - 1);
+        self.0.set_in_flight(self.0.in_flight.get() - 1);
     }
 }
 
@@ -235,11 +301,7 @@ impl Middleware for LoadGate {
         let priority = (self.priority)(request);
         let refused = self.shedder.refuses(priority);
         let shared = &self.shedder.0;
-        {
-            let mut counts = shared.counts.borrow_mut();
-            let counts = &mut counts[priority as usize];
-            *if refused { &mut counts.refused } else { &mut counts.passed } += 1;
-        }
+        shared.count(priority, refused);
         if !refused {
             request.insert(InFlight::new(shared));
             return Before::Next;

@@ -3,8 +3,10 @@
 use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use corelane_eventloop::Nanos;
+use corelane_metrics::{CounterId, RegistryBuilder, Shard};
 
 use super::network::Network;
 use super::rate_limiter::{Allowance, RateLimiter};
@@ -39,6 +41,24 @@ pub struct RateLimit {
     exempt: Vec<Network>,
     announce: bool,
     policy: String,
+    published: Option<(RateLimitMetrics, Rc<Shard>)>,
+}
+
+/// The metrics of rate limits, declared once per process.
+#[derive(Clone, Debug)]
+pub struct RateLimitMetrics {
+    refused: CounterId,
+}
+
+impl RateLimitMetrics {
+    /// Requests refused by rate limits.
+    pub const REFUSED: &'static str = "corelane_rate_limit_refused_total";
+
+    /// Declares them.
+    pub fn declare(builder: &mut RegistryBuilder) -> RateLimitMetrics {
+        let help = "Requests refused by rate limits.";
+        RateLimitMetrics { refused: builder.counter(RateLimitMetrics::REFUSED, help) }
+    }
 }
 
 enum Key {
@@ -56,7 +76,21 @@ impl RateLimit {
     pub fn new(limiter: RateLimiter) -> RateLimit {
         let quota = limiter.quota();
         let policy = format!("\"default\";q={};w={}", quota.burst_requests(), secs(quota.window()));
-        RateLimit { limiter, key: Key::Address, exempt: Vec::new(), announce: false, policy }
+        RateLimit {
+            limiter,
+            key: Key::Address,
+            exempt: Vec::new(),
+            announce: false,
+            policy,
+            published: None,
+        }
+    }
+
+    /// Has what it refuses counted by its lane, where all can see it: `/status` of the admin pages,
+    /// for instance.
+    pub fn count_into(mut self, metrics: RateLimitMetrics, shard: Rc<Shard>) -> RateLimit {
+        self.published = Some((metrics, shard));
+        self
     }
 
     /// By the value of a request field; without one, by address. Whoever can send any value has as
@@ -145,6 +179,9 @@ impl Middleware for RateLimit {
         let left = self.limiter.charge(hash, request.wall());
         if left.allowed {
             return Before::Next;
+        }
+        if let Some((metrics, shard)) = &self.published {
+            shard.add(metrics.refused, 1);
         }
         let wait = secs(left.next);
         let detail = format!("too many requests: ask again in {wait} s");
