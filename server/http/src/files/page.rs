@@ -98,7 +98,11 @@ fn row(page: &mut String, entry: &DirEntry) {
     let name = Text(&entry.name);
     let size = match is_directory {
         true => "<td></td>".to_owned(),
-        false => format!("<td title=\"{} bytes\">{}</td>", entry.meta.len, human(entry.meta.len)),
+        false => {
+            let len = entry.meta.len;
+            let s = if len == 1 { "" } else { "s" };
+            format!("<td title=\"{len} byte{s}\">{}</td>", human(len))
+        }
     };
     let date = iso(entry.meta.modified);
     let shown = format!("{} {}", &date[..10], &date[11..16]);

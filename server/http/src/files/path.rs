@@ -52,12 +52,13 @@ fn unescape(raw: &str) -> Option<String> {
     (slashes(&path) == slashes(raw)).then(|| path.into_owned())
 }
 
-/// Whether this can only be the name of an entry, on any system.
-fn is_name(segment: &str) -> bool {
+/// Whether this can only be the name of an entry, on any system, and asked for: what would end a line
+/// comes in no request (the parser refuses it even if it is encoded).
+pub(crate) fn is_name(segment: &str) -> bool {
     let is_drive = matches!(segment.as_bytes(), [letter, b':'] if letter.is_ascii_alphabetic());
     !matches!(segment, "" | "." | "..")
         && segment.len() <= SEGMENT_BYTES_MAX
-        && !segment.bytes().any(|byte| matches!(byte, 0 | b'\\'))
+        && !segment.bytes().any(|byte| matches!(byte, 0 | b'\r' | b'\n' | b'\\'))
         && !is_drive
 }
 
@@ -116,6 +117,8 @@ mod tests {
             ("c:/x", None),
             ("a/C:", None),
             ("a%00.txt", None),
+            ("a%0A", None),
+            ("a%0d", None),
             ("%", None),
             ("a%2", None),
             ("a%zz", None),

@@ -265,7 +265,10 @@ impl Service {
                 let is_shown = |name: &str, depth: bool| {
                     shows_hidden || !path::is_hidden(name) || (depth && name == path::WELL_KNOWN)
                 };
-                entries.retain(|entry| is_shown(&entry.name, path.is_empty()));
+                // What no request can name is not listed.
+                entries.retain(|entry| {
+                    path::is_name(&entry.name) && is_shown(&entry.name, path.is_empty())
+                });
                 let query = visit.request.query().unwrap_or_default();
                 let accept = visit.request.headers("Accept");
                 let form = self.options.listing_form;

@@ -336,6 +336,7 @@ impl Handler for App {
         let site = self.table.site(head);
         let (route, params) = match site.router.at(head.path()) {
             Some(found) => (found.value.route(head.method().as_str()).clone(), found.params),
+            None if head.path() == "*" => (site.server.clone(), Params::NONE),
             None => (site.fallback.clone(), Params::NONE),
         };
         let extensions = Extensions::default();

@@ -13,6 +13,8 @@ use super::routes::{Resource, Route, Routes};
 pub(crate) struct Site {
     pub(crate) router: Router<Rc<Resource>>,
     pub(crate) fallback: Rc<Route>,
+    /// For `OPTIONS *`, which asks for no resource (RFC 9110 §9.3.7).
+    pub(crate) server: Rc<Route>,
 }
 
 /// Sites by the name that requests ask for.

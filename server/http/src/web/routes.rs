@@ -242,10 +242,13 @@ impl Routes {
 
     /// The fallback alone.
     pub(crate) fn bare_site() -> Site {
-        let endpoint = Endpoint::of_head(not_found);
-        let fallback =
-            Route { endpoint, chain: Rc::new([]), limits: RouteLimits::default(), label: None };
-        Site { router: Router::new(), fallback: Rc::new(fallback) }
+        let route = |endpoint| {
+            let (chain, limits) = (Rc::new([]), RouteLimits::default());
+            Rc::new(Route { endpoint, chain, limits, label: None })
+        };
+        let server = route(options(allow(&[]).into()));
+        let fallback = route(Endpoint::of_head(not_found));
+        Site { router: Router::new(), fallback, server }
     }
 
     pub(crate) fn site(self) -> Result<Site, RouteError> {
@@ -255,6 +258,7 @@ impl Routes {
             chain.iter().for_each(|link| link.configure(&mut limits));
             Rc::new(Route { endpoint, chain: chain.into(), limits, label })
         };
+        let server = options(allow(&entries).into());
         // In the order of their first route.
         let mut patterns: Vec<(String, Vec<Entry>)> = Vec::new();
         for entry in entries {
@@ -305,7 +309,8 @@ impl Routes {
             false => Endpoint::of_head(not_found),
         });
         chain.extend(fallback_chain);
-        Ok(Site { router, fallback: route(fallback, chain, None) })
+        let server = route(server, chain.clone(), None);
+        Ok(Site { router, fallback: route(fallback, chain, None), server })
     }
 }
 
@@ -324,10 +329,16 @@ fn suggestion(known: &Router<()>, request: &Request<'_>) -> Response {
     }
 }
 
-/// The methods of a resource, for Allow (RFC 9110 §10.2.1).
+/// What an endpoint for every method is said to take.
+const EVERY: [&str; 6] = ["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"];
+
+/// The methods of a resource, or of all there are, for Allow (RFC 9110 §10.2.1).
 fn allow(entries: &[Entry]) -> String {
     let mut methods: Vec<&str> =
         entries.iter().filter_map(|entry| entry.method.as_deref()).collect();
+    if entries.iter().any(|entry| entry.method.is_none()) {
+        methods.extend(EVERY);
+    }
     if methods.contains(&"GET") {
         methods.push("HEAD");
     }

@@ -292,6 +292,40 @@ fn rules_and_types_as_they_were_set() {
 }
 
 #[test]
+fn whatever_is_listed_can_be_got() {
+    const NAMES: [&str; 14] = [
+        "plain",
+        "a b?c#d%e&f\"g<h>'i",
+        "+x;y=z,(1)!*@$",
+        "é\u{202e}\u{1f600}",
+        "12:30",
+        "%41",
+        "...",
+        "tab\there",
+        "\u{7f}",
+        // These cannot be named in a request.
+        "new\nline",
+        "return\rhere",
+        "back\\slash",
+        "c:",
+        "Z:",
+    ];
+    let paths = NAMES.map(|name| format!("d/{name}"));
+    let files: Vec<(&str, &[u8])> = paths.iter().map(|path| (&**path, &b"x"[..])).collect();
+    let mut rig = Rig::new(StaticFiles::new(0).listing(100).hidden(true), &files);
+    let page = rig.get("/d/").text().to_owned();
+    let links: Vec<&str> = page
+        .split("<td><a href=\"./")
+        .skip(1)
+        .filter_map(|rest| rest.split_once('"').map(|(link, _)| link))
+        .collect();
+    assert_eq!(links.len(), 9, "{page}");
+    for link in links {
+        assert_eq!(rig.get(&format!("/d/{link}")).text(), "x", "{link}");
+    }
+}
+
+#[test]
 fn listings() {
     let files: [(&str, &[u8]); 4] =
         [("d/a b", b"12345"), ("d/sub/x", b"x"), ("d/.hidden", b"x"), ("e/index.html", b"e")];
@@ -312,6 +346,7 @@ fn listings() {
     rig.disk.put("d/b", b"");
     let more: serde_json::Value = rig.get("/d/?format=json").json();
     assert_eq!(more["truncated"], true);
+    assert!(rig.get("/d/sub/").text().contains("title=\"1 byte\">1 B<"));
     let head = rig.server.send(TestRequest::new("HEAD", "/d/"));
     assert_eq!((head.status(), head.body()), (200, &b""[..]));
 }

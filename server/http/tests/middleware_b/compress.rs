@@ -224,7 +224,11 @@ fn what_is_compressed_and_what_says_vary() {
         ("/a?Cache-Control=max-age=5,%20No-Transform", all, no),
         ("/a?Cache-Control=public", all, yes),
         ("/a?status=404", all, yes),
-        ("/a?status=206&Content-Range=bytes%200-3999/5000", all, no),
+        // A part varies as the whole would.
+        ("/a?status=206&Content-Range=bytes%200-3999/5000", all, vary),
+        ("/a?status=206&Content-Range=bytes%200-3/500", all, no),
+        ("/a?status=206&Content-Range=bytes%200-3999/5000&Content-Type=image/png", all, no),
+        ("/a?status=206&Content-Type=multipart/byteranges;%20boundary=x", all, vary),
         ("/a?status=204&bytes=0", all, no),
         ("/a?status=304&bytes=0", all, no),
         ("/private/a", all, no),

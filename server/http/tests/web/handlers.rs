@@ -40,7 +40,7 @@ fn methods_and_paths_find_their_handlers() {
         ("OPTIONS /api/x", 204, "", Some("OPTIONS, POST, PUT")),
         ("OPTIONS /", 204, "", Some("GET, HEAD, OPTIONS")),
         ("GET /nowhere", 404, "", None),
-        ("OPTIONS *", 404, "", None),
+        ("OPTIONS *", 204, "", Some("DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT")),
     ] {
         let answers = rig.converse(format!("{request} HTTP/1.1\r\nHost: test\r\n\r\n"));
         let answer = &answers[0];

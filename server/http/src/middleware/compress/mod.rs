@@ -215,12 +215,27 @@ impl Compress {
     /// Whether this response would be compressed for a client that wants it.
     fn is_eligible(&self, request: &Request<'_>, response: &Response) -> bool {
         !matches!(response.status(), 204..=206 | 304)
-            && !response.is_malformed()
             && response.content().len().is_none_or(|len| len >= self.min_bytes.max(1))
             && is_sound(response.content())
             && response.field("Content-Type").is_some_and(|kind| self.has_type(kind))
-            && !response.fields().contains("Content-Encoding")
             && !response.fields().contains("Content-Range")
+            && self.may_change(request, response)
+    }
+
+    /// Whether this is a part of what would be compressed as a whole: it varies then as the whole does
+    /// (RFC 9110 §15.3.7). Of several parts the type of the whole is not known.
+    fn is_part_of_eligible(&self, request: &Request<'_>, response: &Response) -> bool {
+        let is_type = |kind| self.has_type(kind) || kind.starts_with(b"multipart/byteranges");
+        response.status() == 206
+            && response.field("Content-Type").is_some_and(is_type)
+            && whole_len(response).is_none_or(|len| len >= self.min_bytes.max(1))
+            && self.may_change(request, response)
+    }
+
+    /// Whether the content may be another than the handler's.
+    fn may_change(&self, request: &Request<'_>, response: &Response) -> bool {
+        !response.is_malformed()
+            && !response.fields().contains("Content-Encoding")
             && !is_fixed(response)
             && !self.is_excluded(request)
     }
@@ -264,6 +279,12 @@ impl Compress {
         *content = Content::Stream(Box::new(Compressed::new(lease, plain)));
         true
     }
+}
+
+/// The length of what a response is a part of, by its Content-Range.
+fn whole_len(response: &Response) -> Option<u64> {
+    let range = std::str::from_utf8(response.field("Content-Range")?).ok()?;
+    range.rsplit('/').next()?.parse().ok()
 }
 
 /// Whether the protocol can send it: no stream is among parts.
@@ -362,6 +383,9 @@ impl Middleware for Compress {
             return;
         }
         if !self.is_eligible(request, response) {
+            if self.is_part_of_eligible(request, response) {
+                response.vary("Accept-Encoding");
+            }
             return;
         }
         response.vary("Accept-Encoding");
