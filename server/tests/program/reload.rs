@@ -224,6 +224,22 @@ fn limits_and_the_drain_time_change_with_a_reload() {
 }
 
 #[test]
+fn the_level_of_the_log_changes_with_a_reload() {
+    let config = |level: &str| {
+        let mut config: Value = serde_json::from_slice(&site(1)).unwrap();
+        config["logs"] = json!({ "level": level });
+        config.to_string().into_bytes()
+    };
+    let file = Scratch::new("level.json", &config("info"));
+    let program = serve(&file);
+    let level = || program.admin().get("/log-level").text().to_owned();
+    assert_eq!(level(), "info\n");
+    file.replace(&config("corelane_http=debug"));
+    program.signal(Signal::HUP);
+    wait_until("it is loaded", || level() == "corelane_http=debug\n");
+}
+
+#[test]
 fn a_watched_file_is_loaded_by_itself() {
     let watched = |generation| {
         let mut config: Value = serde_json::from_slice(&site(generation)).unwrap();
