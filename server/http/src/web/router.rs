@@ -160,7 +160,7 @@ impl<T> Router<T> {
         [bare, slashed].into_iter().find(|other| *other != path && self.at(other).is_some())
     }
 
-    #[inline]
+    #[inline(always)]
     fn whole(&self, path: &str) -> Option<&T> {
         if self.lengths & length_bit(path) == 0 {
             return None;
