@@ -7,3 +7,4 @@ pub mod launch;
 pub mod namespace;
 pub mod scratch;
 pub mod server;
+pub mod start;

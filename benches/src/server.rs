@@ -14,6 +14,7 @@ use crate::build::Binaries;
 use crate::configuration::{floor_reply, h2o_configuration, nginx_configuration, site};
 use crate::launch::{Guard, Launch};
 use crate::scratch::Scratch;
+use crate::start;
 
 /// The body that every server answers with, unless told otherwise.
 pub const BODY: &str = "Vrypt";
@@ -205,17 +206,7 @@ impl fmt::Display for Server {
 /// # Errors
 /// When there is none.
 pub fn present(wanted: &[Server], binaries: &Binaries) -> anyhow::Result<Vec<Server>> {
-    let mut servers = Vec::new();
-    for &server in wanted {
-        match server.program(App::Fixed, binaries) {
-            Ok(_) => servers.push(server),
-            Err(reason) => println!("left out: {reason}"),
-        }
-    }
-    if servers.is_empty() {
-        bail!("none of the servers asked for is there");
-    }
-    Ok(servers)
+    start::present(wanted, |server| server.program(App::Fixed, binaries))
 }
 
 /// A server that accepts connections; ended when this is dropped.

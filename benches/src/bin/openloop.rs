@@ -12,11 +12,10 @@ use clap::{Parser, Subcommand};
 use serde_json::Value;
 
 use corelane_benches::build::Binaries;
-use corelane_benches::environment::Environment;
 use corelane_benches::launch::{self, Cores, Guard, Launch};
-use corelane_benches::namespace;
 use corelane_benches::scratch::Scratch;
 use corelane_benches::server::{App, Running, Server, Setup, present};
+use corelane_benches::start;
 
 /// What a measurement may take beside its duration.
 const SLACK: Duration = Duration::from_secs(15);
@@ -79,9 +78,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         binaries.build("corelane", "corelane")?;
     }
     let servers = present(&arguments.server, &binaries)?;
-    let network = namespace::isolate();
-    let mut environment = Environment::read(&binaries);
-    environment.note("network", network);
+    let environment = start::isolated(&binaries);
     let scratch = Scratch::new()?;
     let setup = Setup {
         app: App::Static,

@@ -21,9 +21,9 @@ use clap::{Parser, Subcommand};
 use corelane_benches::build::Binaries;
 use corelane_benches::environment::Environment;
 use corelane_benches::launch::{self, Cores, Launch};
-use corelane_benches::namespace;
 use corelane_benches::scratch::Scratch;
 use corelane_benches::server::{self, App, Running, Server};
+use corelane_benches::start;
 
 use crate::measure::{Sample, measure_idle, measure_load, verify};
 use crate::record::Record;
@@ -94,11 +94,9 @@ fn compare(arguments: &Arguments) -> anyhow::Result<()> {
     if !arguments.no_build {
         build(&binaries)?;
     }
-    let servers = server::present(&chosen(&arguments.server), &binaries)?;
-    let workloads = chosen(&arguments.workload);
-    let network = namespace::isolate();
-    let mut environment = Environment::read(&binaries);
-    environment.note("network", network);
+    let servers = server::present(&start::chosen(&arguments.server), &binaries)?;
+    let workloads = start::chosen(&arguments.workload);
+    let mut environment = start::isolated(&binaries);
     let plan = Plan::new(arguments);
     println!("{environment}");
     println!(
@@ -241,11 +239,6 @@ fn note(table: &mut Table, round: usize, server: Server, sample: anyhow::Result<
     }
 }
 
-/// What was asked for; everything if nothing was.
-fn chosen<T: clap::ValueEnum + Clone>(asked: &[T]) -> Vec<T> {
-    if asked.is_empty() { T::value_variants().to_vec() } else { asked.to_vec() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,7 +250,7 @@ mod tests {
 
     #[test]
     fn nothing_asked_for_means_everything() {
-        assert_eq!(chosen::<Workload>(&[]).len(), 13);
-        assert_eq!(chosen(&[Workload::Close]), [Workload::Close]);
+        assert_eq!(start::chosen::<Workload>(&[]).len(), 13);
+        assert_eq!(start::chosen(&[Workload::Close]), [Workload::Close]);
     }
 }

@@ -14,13 +14,13 @@ mod tree;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::bail;
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 
 use corelane_benches::build::Binaries;
 use corelane_benches::environment::today;
 use corelane_benches::launch;
 use corelane_benches::scratch::Scratch;
+use corelane_benches::start;
 
 use crate::cell::Cell;
 use crate::checks::{Feature, groups};
@@ -55,20 +55,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if !arguments.no_build {
         binaries.build("corelane", "corelane")?;
     }
-    let wanted = match arguments.server.is_empty() {
-        true => Peer::value_variants(),
-        false => &arguments.server,
-    };
-    let mut peers = Vec::new();
-    for &peer in wanted {
-        match peer.program(&binaries) {
-            Ok(_) => peers.push(peer),
-            Err(reason) => println!("left out: {reason}"),
-        }
-    }
-    if peers.is_empty() {
-        bail!("none of the servers asked for is there");
-    }
+    let wanted = start::chosen(&arguments.server);
+    let peers = start::present(&wanted, |peer: Peer| peer.program(&binaries))?;
     let scratch = Scratch::new()?;
     let tree = Tree::make(scratch.path())?;
     let columns =

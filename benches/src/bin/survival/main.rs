@@ -21,13 +21,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 
 use corelane_benches::build::Binaries;
 use corelane_benches::environment::Environment;
 use corelane_benches::launch::{self, Cores, Launch};
 use corelane_benches::scratch::Scratch;
 use corelane_benches::server::{self, Server};
+use corelane_benches::start;
 
 use crate::measure::{Measure, Plan};
 use crate::subject::Stable;
@@ -115,10 +116,7 @@ fn survival(arguments: &Arguments) -> anyhow::Result<()> {
         asked => asked,
     };
     let servers = server::present(wanted, &binaries)?;
-    let measures = match &arguments.only[..] {
-        [] => Measure::value_variants(),
-        asked => asked,
-    };
+    let measures = start::chosen(&arguments.only);
     let mut environment = Environment::read(&binaries);
     corelane_load::pin(arguments.cores.load_core)?;
     println!("{environment}");
@@ -127,7 +125,7 @@ fn survival(arguments: &Arguments) -> anyhow::Result<()> {
     let stable =
         Stable { binaries, scratch: Scratch::new()?, server_core: arguments.cores.server_core };
     let mut tables = Vec::new();
-    for &measure in measures {
+    for measure in measures {
         let mut table = measure.table();
         for &server in &servers {
             match measure.run(server, &stable, &plan) {
