@@ -117,7 +117,7 @@ pub trait Files {
     /// keeps its number and is opened anew, so that a directory that was replaced is seen.
     ///
     /// # Errors
-    /// If the directory cannot be opened, there are 65,536 already, or the driver gives no access.
+    /// If the directory cannot be opened, there were 65,536 already, or the driver gives no access.
     fn open_root(&mut self, directory: &Path) -> io::Result<RootId> {
         self.open_root_with(directory, Links::Within)
     }
@@ -130,6 +130,11 @@ pub trait Files {
     fn open_root_with(&mut self, directory: &Path, links: Links) -> io::Result<RootId> {
         let _ = (directory, links);
         Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Ends access to what is beneath a root, and closes its directory. Its number is given to no other.
+    fn close_root(&mut self, root: RootId) {
+        let _ = root;
     }
 
     /// Opens a regular file for reading.

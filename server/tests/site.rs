@@ -1,14 +1,20 @@
 //! Configured sites whose configuration changes: lanes that start late, keys that wait.
 
+#![cfg(target_os = "linux")]
 // Helpers outside of test functions are not covered by `allow-unwrap-in-tests`.
 #![allow(clippy::unwrap_used)]
 
+use std::io;
+use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use corelane::config::{Effective, Sources};
 use corelane::site::{Live, Source, http_config};
 use corelane_eventloop::{
-    Driver, Faults, Lane, LaneConfig, ListenOptions, Nanos, Post, Sim, World,
+    Driver, Faults, File, Files, Lane, LaneConfig, Links, ListenOptions, Meta, Nanos, OsFiles,
+    Post, RootId, Sim, World,
 };
 use corelane_http::{Http, HttpCounters, HttpMetrics};
 use corelane_metrics::Registry;
@@ -28,7 +34,7 @@ struct Rig {
 
 impl Rig {
     /// A lane as the supervisor makes them: with what the protocol was told at the start.
-    fn new(source: &std::sync::Arc<Source>, started: &Effective) -> Rig {
+    fn new(source: &Arc<Source>, started: &Effective) -> Rig {
         let mut builder = Registry::builder();
         let metrics = HttpMetrics::declare(&mut builder);
         let registry = builder.build().unwrap();
@@ -48,12 +54,16 @@ impl Rig {
     fn send(&mut self, request: &str) -> String {
         let client = self.world.connect(&self.driver, 0);
         self.world.send(client, request.as_bytes());
+        self.pass();
+        String::from_utf8(self.world.received(client)).unwrap()
+    }
+
+    fn pass(&mut self) {
         let until = self.world.now() + Nanos::from_millis(100);
         while self.world.now() < until {
             let rest = until.since(self.world.now());
             self.driver.turn(&mut self.lane, Some(rest)).unwrap();
         }
-        String::from_utf8(self.world.received(client)).unwrap()
     }
 }
 
@@ -67,6 +77,59 @@ fn a_lane_that_starts_after_a_reload_has_its_limits() {
     rig.ask("");
     let answer = rig.ask("");
     assert!(answer.contains("Connection: close\r\n"), "{answer}");
+}
+
+/// Files that cannot be reached until they can.
+struct Late(Arc<AtomicBool>, OsFiles);
+
+impl Files for Late {
+    fn open_root_with(&mut self, directory: &Path, links: Links) -> io::Result<RootId> {
+        match self.0.load(Ordering::Relaxed) {
+            true => self.1.open_root_with(directory, links),
+            false => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    fn open(&mut self, root: RootId, path: &Path) -> io::Result<(File, Meta)> {
+        self.1.open(root, path)
+    }
+
+    fn stat(&mut self, root: RootId, path: &Path) -> io::Result<Meta> {
+        self.1.stat(root, path)
+    }
+
+    fn list(&mut self, root: RootId, path: &Path, limit: usize) -> io::Result<Vec<String>> {
+        self.1.list(root, path, limit)
+    }
+
+    fn read(&mut self, file: &File, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        self.1.read(file, offset, into)
+    }
+}
+
+/// A lane to which the file system does not give what it gave when the configuration was tried out.
+#[test]
+fn a_lane_that_cannot_follow_keeps_all_of_its_old_site_and_tries_again() {
+    let started = load("{}");
+    let source = Source::new(started.clone()).unwrap();
+    let mut rig = Rig::new(&source, &started);
+    let there = Arc::new(AtomicBool::new(false));
+    rig.lane = rig.lane.with_files(Box::new(Late(there.clone(), OsFiles::new())));
+    assert!(rig.ask("").ends_with("hello"));
+    // The tests run in the folder of the package, which has no page of its own.
+    let text = r#"{ "limits": { "max_requests": 1 }, "static_dir": "." }"#;
+    source.reload(Sources::new().text("a.json", text).load()).unwrap();
+    for _ in 0..2 {
+        let answer = rig.ask("");
+        assert!(answer.ends_with("hello") && !answer.contains("Connection: close"), "{answer}");
+    }
+    there.store(true, Ordering::Relaxed);
+    // Nothing happens meanwhile: it wakes by itself.
+    for _ in 0..12 {
+        rig.pass();
+    }
+    let answer = rig.ask("");
+    assert!(!answer.ends_with("hello") && answer.contains("Connection: close"), "{answer}");
 }
 
 /// What a reload says takes effect at the next start does not take effect now.

@@ -18,7 +18,8 @@ use crate::time::Nanos;
 /// links included, so there is no path to be checked and then swapped.
 #[derive(Debug, Default)]
 pub struct OsFiles {
-    roots: Vec<Root>,
+    /// `None` where one was closed.
+    roots: Vec<Option<Root>>,
     /// Those that were opened by path.
     paths: Vec<(PathBuf, Links, RootId)>,
 }
@@ -43,7 +44,7 @@ impl OsFiles {
     /// Gives access to what is beneath this directory, and says by which number.
     ///
     /// # Errors
-    /// If the directory cannot be opened, or there are 65,536 already.
+    /// If the directory cannot be opened, or there were 65,536 already.
     pub fn add_root(&mut self, directory: &Path) -> io::Result<RootId> {
         self.add_root_with(directory, Links::Within)
     }
@@ -56,7 +57,7 @@ impl OsFiles {
     pub fn add_root_with(&mut self, directory: &Path, links: Links) -> io::Result<RootId> {
         let id = RootId::try_from(self.roots.len())
             .map_err(|_| io::Error::other("too many roots: at most 65,536"))?;
-        self.roots.push(Root { directory: open_directory(directory)?, links });
+        self.roots.push(Some(Root { directory: open_directory(directory)?, links }));
         if let Err(error) = self.beneath(id, Path::new("."), OFlags::PATH) {
             self.roots.pop();
             return Err(error);
@@ -65,7 +66,8 @@ impl OsFiles {
     }
 
     fn beneath(&self, root: RootId, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
-        let root = self.roots.get(usize::from(root)).ok_or(io::ErrorKind::NotFound)?;
+        let root = self.roots.get(usize::from(root)).and_then(Option::as_ref);
+        let root = root.ok_or(io::ErrorKind::NotFound)?;
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let mut resolve = ResolveFlags::NO_MAGICLINKS;
         match root.links {
@@ -94,7 +96,7 @@ impl Files for OsFiles {
         let is_known =
             |(path, known, _): &&(PathBuf, Links, RootId)| path == directory && *known == links;
         if let Some(&(_, _, id)) = self.paths.iter().find(is_known) {
-            if let Some(root) = self.roots.get_mut(usize::from(id)) {
+            if let Some(Some(root)) = self.roots.get_mut(usize::from(id)) {
                 root.directory = open_directory(directory)?;
             }
             return Ok(id);
@@ -102,6 +104,13 @@ impl Files for OsFiles {
         let id = self.add_root_with(directory, links)?;
         self.paths.push((directory.to_owned(), links, id));
         Ok(id)
+    }
+
+    fn close_root(&mut self, root: RootId) {
+        self.paths.retain(|(_, _, id)| *id != root);
+        if let Some(root) = self.roots.get_mut(usize::from(root)) {
+            *root = None;
+        }
     }
 
     fn open(&mut self, root: RootId, path: &Path) -> io::Result<(File, Meta)> {
@@ -228,6 +237,14 @@ mod tests {
         let (_, meta) = files.open(within, Path::new("a")).unwrap();
         assert_eq!(meta, files.stat(within, Path::new("inward")).unwrap());
         assert!(meta.inode > 0 && meta.changed >= meta.modified);
+
+        // What was closed is gone, and its number with it.
+        let opened = files.open_root(&root).unwrap();
+        assert_eq!(files.open_root(&root).unwrap(), opened);
+        files.close_root(opened);
+        assert!(!opens(&mut files, opened, "a") && opens(&mut files, within, "a"));
+        let again = files.open_root(&root).unwrap();
+        assert!(again != opened && opens(&mut files, again, "a"));
         fs::remove_dir_all(&scratch).unwrap();
     }
 }

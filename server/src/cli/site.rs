@@ -363,8 +363,11 @@ fn reload(source: &Source, sources: &Sources) -> anyhow::Result<()> {
     let level = loaded.as_ref().ok().filter(|new| says_level(new));
     let level = level.map(|new| new.config.logs.level.get().to_owned());
     let diff = source.reload(loaded)?;
-    if let (Some(logs), Some(level)) = (Logs::current(), level) {
-        logs.set_level(&level)?;
+    if let (Some(logs), Some(level)) = (Logs::current(), level)
+        && let Err(error) = logs.set_level(&level)
+    {
+        // The configuration is in force: this alone is not.
+        tracing::error!(%level, %error, "the log keeps its level");
     }
     for change in &diff.hot {
         tracing::info!(%change, "changed");

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use corelane_eventloop::Files;
+use corelane_eventloop::{Files, RootId};
 use corelane_http::files::OptionError;
 use corelane_http::middleware::MiddlewareError;
 use corelane_http::web::{
@@ -155,24 +155,28 @@ pub(super) fn try_out(blueprint: &Blueprint) -> Result<(), BuildError> {
     let mut files = corelane_eventloop::OsFiles::new();
     #[cfg(not(target_os = "linux"))]
     let mut files = corelane_eventloop::MemFiles::new();
-    app(blueprint, &mut files, None).map(drop)
+    let built = app(blueprint, &mut files, &mut Vec::new(), None);
+    blueprint.shared.links.settle();
+    built.map(drop)
 }
 
-/// Builds the application.
+/// Builds the application. The folders that it has opened are in `roots`, also if it fails.
 pub(super) fn app(
     blueprint: &Blueprint,
     files: &mut dyn Files,
+    roots: &mut Vec<RootId>,
     counted: Option<&Counted>,
 ) -> Result<App, BuildError> {
     let config = &blueprint.config;
     let suggests = config.environment == Environment::Development;
-    let mut builder = Builder { shared: &blueprint.shared, files, suggests, counted };
+    let mut builder = Builder { shared: &blueprint.shared, files, roots, suggests, counted };
     let whole = Levels::new(&config.middleware);
     let mut rest = None;
     let mut named = Vec::new();
     for (at, host) in config.hosts.iter().enumerate() {
         let place = format!("hosts[{at}]");
-        let levels = whole.clone().and(&host.middleware, &place);
+        let name = host.names.first().map_or("*", |name| name.get());
+        let levels = whole.clone().and(&host.middleware, &place, name);
         let names = host.names.iter().map(|name| Some(name.get().to_owned()));
         // Each name has routes of its own: they are cheap, and hold nothing that must be shared.
         for name in names.chain(host.default.then_some(None)) {
@@ -201,6 +205,7 @@ pub(super) fn app(
 struct Builder<'a> {
     shared: &'a Shared,
     files: &'a mut dyn Files,
+    roots: &'a mut Vec<RootId>,
     /// Whether a 404 names a path that there is.
     suggests: bool,
     counted: Option<&'a Counted>,
@@ -219,7 +224,7 @@ impl Builder<'_> {
         let paths: Vec<&str> = settings.iter().map(|route| route.path.get()).collect();
         for (at, route) in settings.iter().enumerate() {
             let place = format!("{place}routes[{at}]");
-            let links = self.links(levels.and(&route.middleware, &place))?;
+            let links = self.links(levels.and(&route.middleware, &place, route.path.get()))?;
             let name = route.name.as_deref().unwrap_or(route.path.get());
             routes = routes.nest("", around(self.endpoints(route, &paths, &place)?, name, links));
         }
@@ -278,6 +283,7 @@ impl Builder<'_> {
         let root = self.files.open_root_with(dir, files::links(settings)).map_err(|error| {
             BuildError::File { place: format!("{place}.dir"), path: dir.to_owned(), error }
         })?;
+        self.roots.push(root);
         let service = files::service(root, settings)
             .map_err(|error| BuildError::Files { place: place.to_owned(), error })?;
         Ok(service.mount(Routes::new(), path.trim_end_matches('/')))

@@ -22,19 +22,31 @@ const RATE_KEYS: usize = 1 << 16;
 const PASSWORD_THREADS: usize = 2;
 const PASSWORD_QUEUE: usize = 256;
 
-/// The middleware of the server, of a host and of a route, each with where it stands in the file.
+/// The middleware of the server, of a host and of a route.
 #[derive(Clone)]
-pub(super) struct Levels<'a>(Vec<(&'a Middleware, String)>);
+pub(super) struct Levels<'a>(Vec<Level<'a>>);
+
+#[derive(Clone)]
+struct Level<'a> {
+    middleware: &'a Middleware,
+    /// Where it stands in the file, for messages.
+    place: String,
+    /// Host and path: what it is known by in the next configuration, wherever it stands in that.
+    subject: String,
+}
 
 impl<'a> Levels<'a> {
     pub(super) fn new(whole: &'a Middleware) -> Levels<'a> {
-        Levels(vec![(whole, "middleware".to_owned())])
+        let (place, subject) = ("middleware".to_owned(), String::new());
+        Levels(vec![Level { middleware: whole, place, subject }])
     }
 
-    /// One level further in.
-    pub(super) fn and(&self, inner: &'a Middleware, place: &str) -> Levels<'a> {
+    /// One level further in: that of a host, by its name, or of a route, by its path.
+    pub(super) fn and(&self, middleware: &'a Middleware, place: &str, name: &str) -> Levels<'a> {
         let mut levels = self.clone();
-        levels.0.push((inner, format!("{place}.middleware")));
+        let around = self.0.last().map_or("", |level| &level.subject);
+        let (place, subject) = (format!("{place}.middleware"), format!("{around} {name}"));
+        levels.0.push(Level { middleware, place, subject });
         levels
     }
 
@@ -44,9 +56,13 @@ impl<'a> Levels<'a> {
         key: &str,
         of: impl Fn(&'a Middleware) -> &'a Toggle<T>,
     ) -> Option<(&'a T, String)> {
-        let said = |(level, _): &&(&'a Middleware, String)| !matches!(of(level), Toggle::Inherit);
-        let (level, place) = self.0.iter().rev().find(said)?;
-        Some((of(level).on()?, format!("{place}.{key}")))
+        let level = self.said(&of)?;
+        Some((of(level.middleware).on()?, format!("{}.{key}", level.place)))
+    }
+
+    fn said<T: 'a>(&self, of: impl Fn(&'a Middleware) -> &'a Toggle<T>) -> Option<&Level<'a>> {
+        let says = |level: &&Level<'a>| !matches!(of(level.middleware), Toggle::Inherit);
+        self.0.iter().rev().find(says)
     }
 }
 
@@ -55,9 +71,19 @@ pub(super) struct Shared(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    limiters: Vec<(String, config::RateLimit, RateLimiter)>,
+    limiters: Vec<Limiter>,
+    /// Those of the configuration before, of which this one may go on with some.
+    former: Vec<Limiter>,
     users: Vec<(String, Arc<Users>)>,
     passwords: Option<ThreadPool>,
+}
+
+/// One rate limit, and what counts for it.
+#[derive(Clone)]
+struct Limiter {
+    subject: String,
+    settings: config::RateLimit,
+    limiter: RateLimiter,
 }
 
 impl Shared {
@@ -65,8 +91,8 @@ impl Shared {
     pub(super) fn after(before: Option<&Shared>) -> Shared {
         let state = before.map(|before| {
             let before = before.lock();
-            let (limiters, passwords) = (before.limiters.clone(), before.passwords.clone());
-            State { limiters, passwords, users: Vec::new() }
+            let (former, passwords) = (before.limiters.clone(), before.passwords.clone());
+            State { former, passwords, ..State::default() }
         });
         Shared(Mutex::new(state.unwrap_or_default()))
     }
@@ -75,21 +101,29 @@ impl Shared {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn limiter(&self, place: &str, settings: &config::RateLimit) -> RateLimiter {
+    /// Everything was built once: what it has not asked for is nobody's.
+    pub(super) fn settle(&self) {
+        self.lock().former.clear();
+    }
+
+    fn limiter(&self, subject: &str, settings: &config::RateLimit) -> RateLimiter {
         let mut state = self.lock();
-        let same = |(other, known, _): &&(String, config::RateLimit, RateLimiter)| {
-            other == place && known == settings
+        let same = |known: &&Limiter| known.subject == subject && known.settings == *settings;
+        if let Some(known) = state.limiters.iter().find(same) {
+            return known.limiter.clone();
+        }
+        let limiter = match state.former.iter().find(same) {
+            Some(known) => known.limiter.clone(),
+            None => {
+                let mut quota = Quota::new(settings.rate.count, settings.rate.per);
+                if let Some(burst) = settings.burst {
+                    quota = quota.burst(u32::try_from(burst.get()).unwrap_or(u32::MAX));
+                }
+                RateLimiter::new(quota, RATE_KEYS)
+            }
         };
-        if let Some((.., limiter)) = state.limiters.iter().find(same) {
-            return limiter.clone();
-        }
-        let mut quota = Quota::new(settings.rate.count, settings.rate.per);
-        if let Some(burst) = settings.burst {
-            quota = quota.burst(u32::try_from(burst.get()).unwrap_or(u32::MAX));
-        }
-        let limiter = RateLimiter::new(quota, RATE_KEYS);
-        state.limiters.retain(|(other, ..)| other != place);
-        state.limiters.push((place.to_owned(), settings.clone(), limiter.clone()));
+        let (subject, settings) = (subject.to_owned(), settings.clone());
+        state.limiters.push(Limiter { subject, settings, limiter: limiter.clone() });
         limiter
     }
 
@@ -155,8 +189,10 @@ pub(super) fn links(
     if let Some((settings, place)) = levels.find("cors", |level| &level.cors) {
         links.push(Rc::new(cors(settings).map_err(failed(place))?));
     }
-    if let Some((settings, place)) = levels.find("rate_limit", |level| &level.rate_limit) {
-        let mut link = RateLimit::new(shared.links.limiter(&place, settings));
+    if let Some((settings, _)) = levels.find("rate_limit", |level| &level.rate_limit) {
+        let level = levels.said(|level| &level.rate_limit);
+        let subject = level.map_or("", |level| &level.subject);
+        let mut link = RateLimit::new(shared.links.limiter(subject, settings));
         if let Some((metrics, shard)) = counted {
             link = link.count_into(metrics.clone(), shard.clone());
         }
@@ -248,6 +284,7 @@ fn cors(settings: &config::Cors) -> Result<Cors, MiddlewareError> {
 mod tests {
     use super::*;
     use crate::config::Sources;
+    use corelane_eventloop::Nanos;
 
     #[test]
     fn middleware_of_a_route_replaces_that_around_it() {
@@ -257,7 +294,8 @@ mod tests {
                 "middleware": { "compression": false, "timeout": "9s" } }]
         }"#;
         let config = Sources::new().text("site.json", text).load().unwrap().config;
-        let levels = Levels::new(&config.middleware).and(&config.routes[0].middleware, "routes[0]");
+        let route = &config.routes[0];
+        let levels = Levels::new(&config.middleware).and(&route.middleware, "routes[0]", "/");
         assert!(levels.find("compression", |level| &level.compression).is_none());
         let (id, place) = levels.find("request_id", |level| &level.request_id).unwrap();
         assert_eq!(Some(id), config.middleware.request_id.on());
@@ -265,5 +303,31 @@ mod tests {
         let (time, place) = levels.find("timeout", |level| &level.timeout).unwrap();
         assert_eq!((time.get().as_secs(), &place[..]), (9, "routes[0].middleware.timeout"));
         assert!(levels.find("cors", |level| &level.cors).is_none());
+    }
+
+    #[test]
+    fn limiters_are_known_by_what_they_are_for_and_kept_for_as_long_as_they_are_used() {
+        let limit = |rate: &str| {
+            let text = format!(r#"{{ "middleware": {{ "rate_limit": {{ "rate": "{rate}" }} }} }}"#);
+            let config = Sources::new().text("site.json", text).load().unwrap().config;
+            config.middleware.rate_limit.on().unwrap().clone()
+        };
+        let (slow, fast) = (limit("1/h"), limit("9/s"));
+        let first = Shared::after(None);
+        let ask = |shared: &Shared, subject: &str, settings| {
+            shared.limiter(subject, settings).check("peer", Nanos::ZERO).allowed
+        };
+        assert!(ask(&first, "a /x", &slow));
+        // Another lane has the same; another route, or limit, has its own.
+        assert!(!ask(&first, "a /x", &slow));
+        assert!(ask(&first, "a /y", &slow));
+        assert!(ask(&first, "a /x", &fast));
+        first.settle();
+        let second = Shared::after(Some(&first));
+        assert!(!ask(&second, "a /x", &slow));
+        second.settle();
+        let left = |state: &State| (state.limiters.len(), state.former.len());
+        assert_eq!(left(&second.lock()), (1, 0));
+        assert!(ask(&second, "a /y", &slow));
     }
 }

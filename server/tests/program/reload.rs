@@ -197,6 +197,50 @@ fn the_access_log_changes_with_a_reload() {
     assert!(!finished.stderr.contains("takes effect at the next start"), "{}", finished.stderr);
 }
 
+/// Folders that no configuration names any more are closed, and counters of rate limits are not those of
+/// another route.
+#[test]
+#[cfg(target_os = "linux")]
+fn what_was_left_behind_is_let_go_of() {
+    let folders: Vec<Scratch> =
+        (0..4).map(|number| Scratch::folder(&format!("left{number}"), &[("a", b"a")])).collect();
+    let config = |number: usize| {
+        let mut config: Value = serde_json::from_slice(&site(1)).unwrap();
+        let limited = json!({
+            "path": "/limited",
+            "fixed": {},
+            "middleware": { "rate_limit": { "rate": "1/h" } }
+        });
+        let files = json!({ "path": "/files", "static": { "dir": folders[number].path() } });
+        // Each time something else stands in front.
+        let mut routes = vec![limited, files];
+        routes.rotate_left(number % 2);
+        config["routes"] = Value::from(routes);
+        config.to_string().into_bytes()
+    };
+    let file = Scratch::new("left.json", &config(0));
+    let program = serve(&file);
+    let limited =
+        || ask(&mut program.connect(), b"GET /limited HTTP/1.1\r\nHost: a\r\n\r\n").status;
+    assert_eq!((limited(), limited()), (200, 429));
+    let opened = |number: usize| {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", program.pid())).unwrap();
+        let folder = std::path::absolute(folders[number].path()).unwrap();
+        open.filter(|entry| {
+            let path = entry.as_ref().unwrap().path();
+            std::fs::read_link(path).is_ok_and(|target| target == folder)
+        })
+        .count()
+    };
+    for number in 1..4 {
+        file.replace(&config(number));
+        program.signal(Signal::HUP);
+        wait_until("every lane has it", || opened(number) == 2);
+        assert_eq!(limited(), 429);
+    }
+    wait_until("the first two are closed", || opened(0) + opened(1) == 0);
+}
+
 /// What belongs to the protocol and to stopping, rather than to routes.
 #[test]
 fn limits_and_the_drain_time_change_with_a_reload() {
