@@ -8,6 +8,7 @@ use crate::config::{Config, Effective, Findings};
 /// Options of `corelane check`.
 #[derive(clap::Args, Debug)]
 #[command(
+    override_usage = "corelane check [OPTIONS] --config <FILE>",
     after_help = "Reads the file, and CORELANE_* variables over it, looks at the folders, files and \
     addresses that are named, and at the limit of descriptors. Nothing is started, and no address \
     is listened on: whether another process has it shows when the server starts.\n\n\

@@ -160,7 +160,11 @@ impl ListenArgs {
         if self.bind.is_empty() {
             return Ok(vec![Address::Tcp(([0, 0, 0, 0], port).into())]);
         }
-        self.bind.iter().map(|text| address(text, port)).collect()
+        let named = |error| match error {
+            Failure::Usage(message) => Failure::Usage(format!("--bind: {message}")),
+            other => other,
+        };
+        self.bind.iter().map(|text| address(text, port).map_err(named)).collect()
     }
 }
 
@@ -212,6 +216,6 @@ pub(super) fn address(text: &str, port: u16) -> Result<Address, Failure> {
 pub(super) fn read_file(option: &str, path: &PathBuf) -> Result<Vec<u8>, Failure> {
     use anyhow::Context;
     let read = std::fs::read(path)
-        .with_context(|| format!("{option} {}: cannot be read", path.display()))?;
+        .with_context(|| format!("{option}: {}: cannot be read", path.display()))?;
     Ok(read)
 }

@@ -35,10 +35,15 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// A high-performance server: one pinned loop per core.
 #[derive(Parser, Debug)]
 #[command(name = "corelane", version, about, propagate_version = true)]
-#[command(after_help = "Examples:\n  corelane fixed                      \
-    every request gets `Vrypt`, on port 8080\n  corelane fixed 3000 --body hello    \
-    another port and body\n  corelane fixed --help               all options\n  \
-    corelane torture http://127.0.0.1:8080/   attack a server of yours")]
+#[command(after_help = "Examples:\n  \
+    corelane static public                     serve a folder, on port 8080\n  \
+    corelane check -c site.json                what is wrong with a configuration?\n  \
+    corelane serve -c site.json --port 3000    serve it, on another port\n  \
+    corelane fixed --body hello                give every request the same answer\n  \
+    corelane torture http://127.0.0.1:8080/    attack a server of yours\n  \
+    corelane serve --help                      all options of a command\n\n\
+    Exit code: 0 for an orderly end, 1 for a failure at run time, 2 for wrong usage, 78 for a wrong \
+    configuration.")]
 struct Cli {
     #[command(subcommand)]
     command: Command,

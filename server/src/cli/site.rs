@@ -53,12 +53,15 @@ enum Environment {
 
 /// Options of `corelane serve`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Precedence: flags, CORELANE_* variables, the file, defaults.\n\n\
+#[command(
+    after_help = "Precedence: flags, CORELANE_* variables, the file, defaults. --bind replaces \
+    the file's listeners; --port, the port that they have in common.\n\n\
     SIGHUP loads the file again: what is right takes effect without losing a request, what is wrong \
     changes nothing and is logged. `corelane check` looks at a file without serving it.\n\n\
     Examples:\n  corelane serve -c site.json\n  \
     corelane serve -c site.toml --port 3000 --environment development\n  \
-    CORELANE_STATIC_DIR=public corelane serve")]
+    CORELANE_STATIC_DIR=public corelane serve"
+)]
 pub(super) struct ServeArgs {
     /// Configuration file: JSON, or TOML if its name ends in .toml
     #[arg(short, long, value_name = "FILE")]
@@ -74,7 +77,9 @@ pub(super) struct ServeArgs {
 
 /// Options of `corelane static`.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Examples:\n  corelane static                          \
+#[command(after_help = "CORELANE_* variables count, too, where no flag says otherwise. When its \
+    terminal closes, the server stops, unless it was started by nohup.\n\n\
+    Examples:\n  corelane static                          \
     the current folder, on port 8080\n  corelane static public 3000              \
     another folder and port\n  corelane static dist --spa index.html    \
     an application that routes in the browser\n  \

@@ -4,7 +4,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::client::GET;
-use crate::process::{Program, finish, run};
+use crate::process::{Program, Scratch, corelane, finish, run, wait_until};
 
 /// A refused request, which is logged at debug level.
 fn refused(program: &Program) {
@@ -56,6 +56,26 @@ fn lines_are_json_unless_told_otherwise() {
     assert_eq!(text.lines().count(), 1, "{text}");
     assert!(text.contains("DEBUG") && text.contains("rule=\"host-missing\""), "{text}");
     assert!(!text.contains('\u{1b}'), "no colour where there is no terminal: {text}");
+}
+
+/// Also where a message has fields of its own: JSON with a key twice is read in different ways.
+#[test]
+fn no_key_is_there_twice() {
+    let folder = Scratch::folder("log-keys", &[("index.html", b"x")]);
+    let access = folder.0.join("access.log");
+    let args = ["static", folder.path(), "0", "--bind", "127.0.0.1", "--statsd", "off"];
+    let program = Program::start(corelane(
+        &[&args[..], &["--access-log", access.to_str().unwrap()]].concat(),
+    ));
+    std::fs::rename(&access, folder.0.join("access.log.1")).unwrap();
+    program.signal(Signal::USR1);
+    wait_until("there is a new file", || access.exists());
+    program.terminate();
+    let stderr = program.wait().stderr;
+    assert!(stderr.contains("access log reopened"), "{stderr}");
+    for line in stderr.lines() {
+        assert_eq!(line.matches("\"target\":").count(), 1, "{line}");
+    }
 }
 
 #[test]

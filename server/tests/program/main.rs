@@ -26,5 +26,6 @@ mod responses;
 mod startup;
 mod statsd;
 mod systemd;
+mod terminal;
 mod timeouts;
 mod torture;

@@ -272,11 +272,11 @@ impl Writer {
                     self.skip_line();
                 }
                 self.retry = RETRY_MIN;
-                tracing::info!(target = %self.target, "access log reopened");
+                tracing::info!(path = %self.target, "access log reopened");
             }
             Err(error) => {
-                let target = &self.target;
-                tracing::error!(%target, %error, "access log cannot be reopened; the old file is kept");
+                let path = &self.target;
+                tracing::error!(%path, %error, "access log cannot be reopened; the old file is kept");
             }
         }
     }
@@ -322,7 +322,7 @@ impl Report {
 
     fn error(&mut self, target: &AccessTarget, error: &io::Error) {
         if self.error_at.is_none_or(|at| at.elapsed() >= REPORT_INTERVAL) {
-            tracing::error!(%target, %error, "access log cannot be written; trying again");
+            tracing::error!(path = %target, %error, "access log cannot be written; trying again");
             self.error_at = Some(Instant::now());
         }
     }
