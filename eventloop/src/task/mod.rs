@@ -185,6 +185,8 @@ pub struct Tasks<T> {
     inbox: Arc<Inbox>,
     local: Local,
     budget: usize,
+    /// Whose turn it is: that of those that were woken, or of those that are new.
+    woken_next: bool,
 }
 
 struct Task<T> {
@@ -207,6 +209,7 @@ impl<T> Tasks<T> {
             inbox,
             local: Local::new(),
             budget: BUDGET,
+            woken_next: true,
         }
     }
 
@@ -271,9 +274,10 @@ impl<T> Tasks<T> {
         self.local.resume(self.budget);
         let mut polls = 0;
         while polls < self.budget
-            && let Some(key) = self.next_ready(polls % 2 == 0)
+            && let Some(key) = self.next_ready(self.woken_next)
         {
             polls += 1;
+            self.woken_next = !self.woken_next;
             if let Some(result) = self.poll_task(key) {
                 done(TaskId(key), result);
             }

@@ -52,6 +52,20 @@ fn parked(place: &Place, polls: &Rc<Cell<u32>>) -> impl Future<Output = ()> + us
 }
 
 #[test]
+fn the_smallest_budget_starves_nobody() {
+    let mut tasks = tasks(4).with_budget(1);
+    let busy = poll_fn(|context| {
+        context.waker().wake_by_ref();
+        Poll::<i32>::Pending
+    });
+    assert!(tasks.spawn(busy).is_ok());
+    assert!(run(&mut tasks, Nanos::ZERO).is_empty());
+    assert!(tasks.spawn(ready(1)).is_ok());
+    let done: Vec<_> = (0..3).flat_map(|_| run(&mut tasks, Nanos::ZERO)).collect();
+    assert_eq!(done, ["1"]);
+}
+
+#[test]
 fn a_full_table_gives_the_future_back() {
     let mut tasks = tasks(1);
     assert!(tasks.spawn(ready(1)).is_ok());
