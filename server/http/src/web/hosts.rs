@@ -58,6 +58,11 @@ impl Hosts {
             return Err(error("a host is a name or an address without a port, or `*.` and a name"));
         }
         let name = name.to_ascii_lowercase();
+        // As they stand in a request: without the last dot, and an IPv6 address in brackets.
+        let name = match name.parse::<std::net::Ipv6Addr>() {
+            Ok(_) => format!("[{name}]"),
+            Err(_) => name.strip_suffix('.').map(str::to_owned).unwrap_or(name),
+        };
         if self.named.iter().any(|(other, _)| *other == name) {
             return Err(error("the host has routes already: put them together"));
         }
@@ -145,7 +150,7 @@ mod tests {
     #[test]
     fn hosts_are_found_by_name() {
         let mut hosts = Hosts::new(Routes::new());
-        for name in ["Example.org", "*.example.org", "*.b.example.org", "[::1]", "127.0.0.1"] {
+        for name in ["Example.org.", "*.example.org", "*.b.example.org", "::1", "127.0.0.1"] {
             hosts = hosts.host(name, Routes::new()).unwrap();
         }
         let named: Vec<_> = hosts.named.iter().map(|(name, _)| name.clone()).collect();
