@@ -152,6 +152,7 @@ pub struct Sink<'a> {
     pub(crate) files: &'a mut (dyn Files + Send),
     pub(crate) now: Nanos,
     pub(crate) conn: ConnId,
+    pub(crate) stopping: bool,
     pub(crate) trailers: FieldBlock,
     pub(crate) bytes: u64,
 }
@@ -205,6 +206,11 @@ impl Sink<'_> {
         self.now
     }
 
+    /// True once the server was asked to stop: content without an end of its own should come to one.
+    pub fn stopping(&self) -> bool {
+        self.stopping
+    }
+
     /// The connection that the answer goes to, to be named when a producer that waits can go on.
     pub fn conn(&self) -> ConnId {
         self.conn
@@ -218,6 +224,7 @@ impl Sink<'_> {
             files: &mut *self.files,
             now: self.now,
             conn: self.conn,
+            stopping: self.stopping,
             trailers: FieldBlock::new(),
             bytes: 0,
         }

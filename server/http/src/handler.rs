@@ -7,8 +7,9 @@ use crate::config::HttpConfig;
 use crate::context::Context;
 use crate::reply::{Replied, Reply};
 
-/// Answers the requests of one lane: once per request, in order, after its body has arrived whole and
-/// been checked.
+/// Answers the requests of one lane: once per request. Usually that is after its body has arrived whole and
+/// been checked; a handler may answer before ([`Handler::wants_body`], [`Intake::Answer`]), or promise to
+/// answer later. Answers leave in the order of their requests.
 ///
 /// ```
 /// use corelane_http::{Context, Handler, Intake, Replied, Reply};

@@ -250,10 +250,10 @@ fn produce(
     framing: StreamFraming,
     io: &mut Io<'_, HttpMail>,
 ) -> Produced {
-    let (now, conn) = (io.now(), io.id());
+    let (now, conn, stopping) = (io.now(), io.id(), io.stopping());
     let Parts { out, files, .. } = io.parts(None);
     let to = To::Out(out, framing);
-    let mut sink = Sink { to, files, now, conn, trailers: FieldBlock::new(), bytes: 0 };
+    let mut sink = Sink { to, files, now, conn, stopping, trailers: FieldBlock::new(), bytes: 0 };
     let produced = stream.produce(&mut sink);
     if produced == Produced::End {
         sink.end();

@@ -1,19 +1,26 @@
 //! Recording what a web application answers.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use corelane_eventloop::{Nanos, Origin, Peer};
 use corelane_http::middleware::User;
-use corelane_http::web::{Observe, Request};
+use corelane_http::web::{Ended, Observe, Request};
 use corelane_parser::http1::{Method, Version};
 
 use super::{AccessLane, AccessLog, AccessRecord};
 
+const HTTP10: &str = "HTTP/1.0";
+const HTTP11: &str = "HTTP/1.1";
+
 /// Puts a line into an access log for every response of a web application, on one lane.
 ///
-/// A line is written when the response is about to be sent: `body_bytes_sent` is the length of its
-/// content, if that is known by then, also if the client leaves before the end; it is 0 for streams. What
-/// the protocol refuses by itself (a malformed request, a timeout) has no line; it is in the program's log
+/// The line of a response whose length is known is written when it is about to be sent: `body_bytes_sent` is
+/// that length, also if the client leaves before the end. The line of one that is made while it is sent (by
+/// a handler, or since it is compressed) is written at its end, with what was made of it, and with
+/// `incomplete` as reason of the close if that was not all. What the protocol refuses by itself (a malformed request, a timeout) has no line; it is in the program's log
 /// and in the metrics. The user is whom middleware has left as a [`User`], the id that of
-/// [`RequestId`](corelane_http::middleware::RequestId); the reason of a close is not known here.
+/// [`RequestId`](corelane_http::middleware::RequestId); another reason of a close is not known here.
 ///
 /// ```
 /// use corelane::logs::{AccessConfig, AccessLog, AccessObserver, AccessTarget};
@@ -30,20 +37,113 @@ use super::{AccessLane, AccessLog, AccessRecord};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct AccessObserver {
-    lane: AccessLane,
+    /// Streams that have not ended have it, too.
+    lane: Rc<RefCell<AccessLane>>,
 }
 
 impl AccessObserver {
     /// An observer for one lane.
     pub fn new(log: &AccessLog) -> AccessObserver {
-        AccessObserver { lane: log.lane() }
+        AccessObserver { lane: Rc::new(RefCell::new(log.lane())) }
     }
 }
 
 impl Observe for AccessObserver {
     fn answered(&mut self, request: &Request<'_>, status: u16, bytes: Option<u64>, now: Nanos) {
-        let method = request.method();
-        let silent = matches!(method, Method::Head) || matches!(status, 204 | 304);
+        let silent = matches!(request.method(), Method::Head) || matches!(status, 204 | 304);
+        let bytes = if silent { 0 } else { bytes.unwrap_or(0) };
+        self.with_record(request, status, now, |lane, record| {
+            lane.record(&AccessRecord { body_bytes: bytes, ..*record });
+        });
+    }
+
+    fn begun(&mut self, request: &Request<'_>, status: u16, now: Nanos) -> Option<Ended> {
+        let lane = self.lane.clone();
+        Some(self.with_record(request, status, now, |_, record| {
+            let held = Held::of(record);
+            let ended: Ended = Box::new(move |bytes, whole, end| {
+                let mut lane = lane.borrow_mut();
+                held.with(|record| {
+                    lane.record(&AccessRecord {
+                        time: record.time + end.since(now),
+                        duration: record.duration + end.since(now),
+                        body_bytes: bytes,
+                        close_reason: (!whole).then_some("incomplete"),
+                        ..*record
+                    });
+                    // A reload may have put another observer in the place of this one.
+                    lane.flush();
+                });
+            });
+            ended
+        }))
+    }
+
+    fn flush(&mut self) {
+        self.lane.borrow_mut().flush();
+    }
+}
+
+/// What outlives a request of its record.
+struct Held {
+    record: AccessRecord<'static>,
+    method: Vec<u8>,
+    target: Vec<u8>,
+    route: Option<String>,
+    /// Referer, user agent, host, id, user.
+    texts: [Option<Vec<u8>>; 5],
+}
+
+impl Held {
+    fn of(record: &AccessRecord<'_>) -> Held {
+        let AccessRecord { referer, user_agent, host, request_id, user, .. } = *record;
+        Held {
+            record: AccessRecord {
+                time: record.time,
+                peer: record.peer,
+                version: if record.version == HTTP10 { HTTP10 } else { HTTP11 },
+                status: record.status,
+                duration: record.duration,
+                connection: record.connection,
+                listener: record.listener,
+                server_port: record.server_port,
+                ..AccessRecord::default()
+            },
+            method: record.method.to_vec(),
+            target: record.target.to_vec(),
+            route: record.route.map(str::to_owned),
+            texts: [referer, user_agent, host, request_id, user]
+                .map(|text| text.map(<[u8]>::to_vec)),
+        }
+    }
+
+    fn with(&self, use_it: impl FnOnce(&AccessRecord<'_>)) {
+        let [referer, user_agent, host, request_id, user] =
+            self.texts.each_ref().map(Option::as_deref);
+        use_it(&AccessRecord {
+            method: &self.method,
+            target: &self.target,
+            route: self.route.as_deref(),
+            referer,
+            user_agent,
+            host,
+            request_id,
+            user,
+            ..self.record
+        });
+    }
+}
+
+impl AccessObserver {
+    /// Lends the record of a response, but for its bytes.
+    fn with_record<T>(
+        &self,
+        request: &Request<'_>,
+        status: u16,
+        now: Nanos,
+        use_it: impl FnOnce(&mut AccessLane, &AccessRecord<'_>) -> T,
+    ) -> T {
+        let mut lane = self.lane.borrow_mut();
         let listener = match request.origin() {
             Origin::Accepted(listener) => listener,
             Origin::Connected(_) => 0,
@@ -56,21 +156,20 @@ impl Observe for AccessObserver {
                 Peer::Ip(address) => Some(address),
                 Peer::Unix => None,
             },
-            method: method.as_str().as_bytes(),
+            method: request.method().as_str().as_bytes(),
             target: request.target().as_bytes(),
             version: match request.version() {
-                Version::Http10 => "HTTP/1.0",
-                Version::Http11 => "HTTP/1.1",
+                Version::Http10 => HTTP10,
+                Version::Http11 => HTTP11,
             },
             status,
-            body_bytes: if silent { 0 } else { bytes.unwrap_or(0) },
             duration: now.since(request.since()),
             request_id: request.id().map(|id| id.as_str().as_bytes()),
             route: request.route(),
             user: user.as_deref().map(|user| user.name().as_bytes()),
             connection: Some(request.conn()),
             listener,
-            server_port: self.lane.server_port(listener),
+            server_port: lane.server_port(listener),
             ..AccessRecord::default()
         };
         for field in request.fields() {
@@ -82,11 +181,7 @@ impl Observe for AccessObserver {
             };
             place.get_or_insert(field.value);
         }
-        self.lane.record(&record);
-    }
-
-    fn flush(&mut self) {
-        self.lane.flush();
+        use_it(&mut lane, &record)
     }
 }
 
@@ -96,7 +191,8 @@ mod tests {
     use crate::logs::{AccessConfig, AccessTarget};
     use corelane_http::middleware::RequestId;
     use corelane_http::web::testing::{TestRequest, TestServer};
-    use corelane_http::web::{Before, Middleware, Routes};
+    use corelane_http::web::{Before, Middleware, Response, Routes};
+    use corelane_http::{Produce, Produced, Sink};
 
     #[test]
     fn each_response_has_a_line_with_what_is_known_of_it() {
@@ -131,6 +227,38 @@ mod tests {
         assert!(lines[2].starts_with(r#""POST /b HTTP/1.1" 200 2 "test" "-" "-" /b "#), "{text}");
         assert!(lines[3].starts_with(r#""GET /c HTTP/1.1" 404 "#), "{text}");
         assert_eq!(lines.len(), 4);
+    }
+
+    /// Three pieces, of which the last may be missing.
+    struct Pieces(u32, Produced);
+
+    impl Produce for Pieces {
+        fn produce(&mut self, sink: &mut Sink<'_>) -> Produced {
+            sink.put(b"12345");
+            self.0 -= 1;
+            if self.0 == 0 { self.1 } else { Produced::More }
+        }
+    }
+
+    #[test]
+    fn a_stream_has_its_line_at_its_end() {
+        let path = std::env::temp_dir().join(format!("corelane-observe-s-{}", std::process::id()));
+        let target = AccessTarget::File(path.clone());
+        let format = "$request_uri $body_bytes_sent $close_reason $http_host".parse().unwrap();
+        let log = AccessLog::open(AccessConfig { format, ..AccessConfig::new(target) }).unwrap();
+        let stream = |end| move |_: &Request<'_>| Response::stream("text/plain", Pieces(3, end));
+        let routes = Routes::new().get("/whole", stream(Produced::End));
+        let routes = routes.get("/cut", stream(Produced::Failed));
+        let app = routes.build().unwrap().observed_by(AccessObserver::new(&log));
+        let mut server = TestServer::new(app);
+        assert_eq!(server.send(TestRequest::new("HEAD", "/whole")).status(), 200);
+        assert_eq!(server.get("/whole").text(), "123451234512345");
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| server.get("/cut")));
+        drop(server);
+        assert!(log.flush(std::time::Duration::from_secs(20)));
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(text, "/whole 0 - test\n/whole 15 - test\n/cut 15 incomplete test\n");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::head::HeadView;
 use super::hosts::Table;
 use super::lane::Lane;
 use super::later::{Later, Outcome, Start};
+use super::observe::{Observe, observe};
 use super::params::Params;
 use super::request::{FilesCell, Owned, OwnedRequest, Place, Request};
 use super::response::Response;
@@ -37,27 +38,6 @@ pub struct App {
     /// Made for the first request that is not answered by its head alone.
     later: Option<Later>,
     futures: usize,
-}
-
-/// Sees every response of an application, for logs.
-pub trait Observe {
-    /// A response is about to be sent, at this time of the lane's clock. `bytes` is the length of its
-    /// content, if known.
-    fn answered(&mut self, request: &Request<'_>, status: u16, bytes: Option<u64>, now: Nanos);
-
-    /// A turn of the lane ends.
-    fn flush(&mut self) {}
-}
-
-/// One observer in the place of another.
-impl Observe for Box<dyn Observe> {
-    fn answered(&mut self, request: &Request<'_>, status: u16, bytes: Option<u64>, now: Nanos) {
-        (**self).answered(request, status, bytes, now);
-    }
-
-    fn flush(&mut self) {
-        (**self).flush();
-    }
 }
 
 /// A request between its head and its answer.
@@ -116,7 +96,7 @@ impl App {
     }
 
     /// Takes over the sites and the observer of another application: requests that begin from now on
-    /// are theirs. Those under way end as they began.
+    /// are theirs. Those under way end as they began. The limit of futures stays, once there was one.
     pub fn replace(&mut self, other: App) {
         let App { table, observer, futures, later: _ } = other;
         self.table = table;
@@ -129,7 +109,7 @@ impl App {
         self.later.as_ref().map_or(0, Later::len)
     }
 
-    fn observe(&mut self, request: &Request<'_>, response: &Response, now: Nanos) {
+    fn observe(&mut self, request: &Request<'_>, response: &mut Response, now: Nanos) {
         observe(&mut self.observer, request, response, now);
     }
 
@@ -151,7 +131,7 @@ impl App {
         let mut response = Response::problem(503, "too many requests are being worked on")
             .with("Retry-After", "1");
         chain::show(&route.chain, route.chain.len(), &request, &mut response);
-        self.observe(&request, &response, now);
+        self.observe(&request, &mut response, now);
         Stage::Answered { response, drains: false }
     }
 
@@ -196,7 +176,7 @@ impl App {
                     chain::show(&route.chain, route.chain.len(), &request, &mut response);
                     response
                 });
-                observe(&mut self.observer, &request, &response, request.now());
+                observe(&mut self.observer, &request, &mut response, request.now());
             }
             later.cancel(ticket);
         }
@@ -209,7 +189,7 @@ impl App {
         let now = context.now();
         let files: FilesCell<'_> = RefCell::new(context.files());
         let request = running.request.0.view(Some(&files));
-        let response = match done {
+        let mut response = match done {
             Ok(Outcome::Response(response)) => response,
             Ok(Outcome::Passed | Outcome::Aside) => {
                 guarded(&request, || plain(&running.route, &request))
@@ -223,26 +203,13 @@ impl App {
                 })
             }
         };
-        self.observe(&request, &response, now);
+        self.observe(&request, &mut response, now);
         Some(response)
     }
 }
 
 fn sorry(detail: &str) -> Stage {
     Stage::Answered { response: Response::problem(500, detail), drains: false }
-}
-
-/// Tells the observer of a response.
-fn observe(
-    observer: &mut Option<Box<dyn Observe>>,
-    request: &Request<'_>,
-    response: &Response,
-    now: Nanos,
-) {
-    if let Some(observer) = observer {
-        let status = if response.malformed { 500 } else { response.status };
-        observer.answered(request, status, response.content.len(), now);
-    }
 }
 
 /// Runs an endpoint that answers at once, and shows its response, or what stands in for that of one
@@ -357,8 +324,8 @@ impl Handler for App {
         };
         let whole = head.body() == BodyKind::None || !route.endpoint.takes_body;
         let waits = match ask(&route, &request, whole, bytes) {
-            Early::Answered(response) => {
-                observe(&mut self.observer, &request, &response, now);
+            Early::Answered(mut response) => {
+                observe(&mut self.observer, &request, &mut response, now);
                 return Work(Stage::Answered { response, drains });
             }
             Early::Goes(waits) => waits,
@@ -427,12 +394,12 @@ impl Handler for App {
         };
         request.body = Vec::new();
         let request = request.view(None);
-        let response = guarded(&request, || {
+        let mut response = guarded(&request, || {
             let mut response = too_large(route.limits.body_bytes);
             chain::show(&route.chain, route.chain.len(), &request, &mut response);
             response
         });
-        observe(&mut self.observer, &request, &response, request.now());
+        observe(&mut self.observer, &request, &mut response, request.now());
         work.0 = Stage::Answered { response, drains: false };
         Intake::Answer
     }
@@ -446,8 +413,8 @@ impl Handler for App {
             {
                 let files: FilesCell<'_> = RefCell::new(reply.context().files());
                 let request = gathering.request.view(Some(&files));
-                let response = guarded(&request, || plain(&gathering.route, &request));
-                self.observe(&request, &response, now);
+                let mut response = guarded(&request, || plain(&gathering.route, &request));
+                self.observe(&request, &mut response, now);
                 Stage::Answered { response, drains: true }
             }
             Stage::Gathering(gathering) => {

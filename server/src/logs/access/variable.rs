@@ -40,7 +40,7 @@ variables! {
     Query "args" "what follows the first `?`",
     Version "server_protocol" "version, such as `HTTP/1.1`",
     Status "status" "status of the answer",
-    BodyBytes "body_bytes_sent" "bytes of the answer's body",
+    BodyBytes "body_bytes_sent" "bytes of the answer's body: its length, also if the client leaves early; of one that is made while it is sent, what was made",
     RequestTime "request_time" "duration in seconds, with milliseconds",
     RequestTimeUs "request_time_us" "duration in microseconds",
     Host "http_host" "`Host`",
@@ -51,7 +51,7 @@ variables! {
     Connection "connection" "the connection, as in the program's log: `LANE:PLACE.GENERATION`",
     Listener "listener" "number of the listener, from 0",
     ServerPort "server_port" "port that was connected to",
-    CloseReason "close_reason" "why the connection ended with this answer",
+    CloseReason "close_reason" "`incomplete` if an answer that is made while it is sent ended early",
 }
 
 /// A value, before it is put into its place.
