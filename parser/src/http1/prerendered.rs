@@ -1,7 +1,7 @@
 //! Responses that never change, rendered once.
 
-use super::HttpDate;
 use super::encode::{Connection, EncodeError, ResponseHead};
+use super::{FieldBlock, HttpDate};
 
 /// The most bytes the fields of a prerendered head may take.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
@@ -50,7 +50,7 @@ impl Prerendered {
     /// [`EncodeError`]: of a field, of the status, of a body it does not allow, or of fields above
     /// 8 KiB (`TooSmall`).
     pub fn new(status: u16, fields: &[(&str, &str)], body: &[u8]) -> Result<Self, EncodeError> {
-        Self::render(status, fields, body, body.len() as u64)
+        Self::render(status, each(fields), body, body.len() as u64)
     }
 
     /// Renders the heads of a response whose body of `length` bytes is sent from elsewhere.
@@ -62,12 +62,29 @@ impl Prerendered {
         fields: &[(&str, &str)],
         length: u64,
     ) -> Result<Self, EncodeError> {
-        Self::render(status, fields, &[], length)
+        Self::render(status, each(fields), &[], length)
+    }
+
+    /// Renders a response with fields that were checked when they came into their block. Of the
+    /// content's `length` bytes, `body` is what the caller keeps behind the heads: all or nothing.
+    ///
+    /// # Errors
+    /// As [`Prerendered::new`].
+    pub fn of_block(
+        status: u16,
+        fields: &FieldBlock,
+        body: &[u8],
+        length: u64,
+    ) -> Result<Self, EncodeError> {
+        let write = |head: &mut ResponseHead<'_>| {
+            head.block(fields);
+        };
+        Self::render(status, write, body, length)
     }
 
     fn render(
         status: u16,
-        fields: &[(&str, &str)],
+        fields: impl Fn(&mut ResponseHead<'_>),
         body: &[u8],
         length: u64,
     ) -> Result<Self, EncodeError> {
@@ -76,9 +93,7 @@ impl Prerendered {
             let mut out = vec![0; HEAD_BYTES_MAX];
             let mut head = ResponseHead::new(&mut out, status);
             head.date(&epoch);
-            for (name, value) in fields {
-                head.field(name, value.as_bytes());
-            }
+            fields(&mut head);
             if !super::status::is_bodyless(status) || length != 0 {
                 head.length(length);
             }
@@ -104,6 +119,12 @@ impl Prerendered {
             content: if super::status::is_bodyless(status) { 0 } else { length },
             bytes: [&close[..], &keep_alive, &implied, body].concat().into(),
         })
+    }
+
+    /// Whether this is the date in the heads.
+    #[inline]
+    pub fn has_date(&self, date: &HttpDate) -> bool {
+        self.bytes[self.date..self.date + HttpDate::BYTES] == *date.as_bytes()
     }
 
     /// Writes another date into every head. Cost: three copies of 29 bytes.
@@ -136,12 +157,26 @@ impl Prerendered {
         &self.bytes[self.body..]
     }
 
+    /// Bytes of memory that it takes.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Bytes of content that must follow a head, unless it answers HEAD: those of
     /// [`Prerendered::body`], or the length given to [`Prerendered::without_body`]; none if the
     /// status forbids them.
     #[inline]
     pub fn content_bytes(&self) -> u64 {
         self.content
+    }
+}
+
+/// Writes these fields into a head.
+fn each<'f>(fields: &'f [(&str, &str)]) -> impl Fn(&mut ResponseHead<'_>) + 'f {
+    move |head| {
+        for (name, value) in fields {
+            head.field(name, value.as_bytes());
+        }
     }
 }
 

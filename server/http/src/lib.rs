@@ -14,6 +14,7 @@ pub mod negotiate;
 mod outstanding;
 mod pace;
 mod protocol;
+mod ready;
 mod refuse;
 mod reply;
 mod slots;

@@ -62,7 +62,7 @@ const HEAD_ROOM: usize = 256;
 
 /// Bodies below this many bytes are copied behind their head: it costs less than another piece to
 /// gather. More than elsewhere, because otherwise the head would be a piece of its own.
-const BEHIND_HEAD: usize = 2 * COPY_LIMIT;
+pub(crate) const BEHIND_HEAD: usize = 2 * COPY_LIMIT;
 
 impl<'a> Reply<'a> {
     /// What surrounds the request.

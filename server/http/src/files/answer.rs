@@ -13,12 +13,11 @@ use crate::web::{Request, Response};
 
 /// The representation that the client would rather have.
 #[inline]
-pub(crate) fn choose(request: &Request<'_>, resource: &Resource) -> usize {
+pub(crate) fn choose<'a>(accepted: impl Iterator<Item = &'a [u8]>, resource: &Resource) -> usize {
     let [_, offered @ ..] = &resource.codings[..] else { return 0 };
     if offered.is_empty() {
         return 0;
     }
-    let accepted = request.headers("Accept-Encoding");
     let coding = negotiate::encoding(accepted, offered).unwrap_or(Encoding::Identity);
     resource.codings.iter().position(|known| *known == coding).unwrap_or(0)
 }

@@ -8,9 +8,10 @@
 //! 3. Nothing invalidates an entry but looking at the file again; who looks, and when, is the
 //!    service's business.
 
-use std::hash::{DefaultHasher, Hasher};
+use std::hash::{BuildHasher, Hasher};
 
 use corelane_eventloop::Nanos;
+use foldhash::fast::FixedState;
 
 use super::resource::Resource;
 
@@ -68,6 +69,8 @@ pub(crate) struct Cache {
 /// A path that was looked up.
 pub(crate) struct Entry {
     path: Box<str>,
+    /// There is one in its path, so that an encoded path that looks the same is another.
+    has_percent: bool,
     pub(crate) resource: Resource,
     /// When its files were looked at, by the lane's clock.
     pub(crate) checked: Nanos,
@@ -77,7 +80,8 @@ pub(crate) struct Entry {
 
 impl Entry {
     pub(crate) fn new(path: &str, resource: Resource, checked: Nanos) -> Entry {
-        Entry { path: path.into(), resource, checked, used: true, cost: (0, 0) }
+        let has_percent = path.contains('%');
+        Entry { path: path.into(), has_percent, resource, checked, used: true, cost: (0, 0) }
     }
 }
 
@@ -93,6 +97,15 @@ impl Cache {
             let entry = self.places[at].as_ref().filter(|entry| *entry.path == *path)?;
             Some((at, now.since(entry.checked) < self.limits.fresh))
         })
+    }
+
+    /// What is known and fresh of a path that is still encoded. It needs no second look: what is
+    /// remembered was decoded, and this is what it is decoded to.
+    #[inline]
+    pub(crate) fn fresh(&mut self, raw: &str, now: Nanos) -> Option<&Resource> {
+        let (place, is_fresh) = self.find(raw, now)?;
+        let entry = self.at(place)?;
+        (is_fresh && !entry.has_percent).then_some(&entry.resource)
     }
 
     /// The entry at a place, which counts as used.
@@ -183,7 +196,7 @@ impl Cache {
         if sets == 0 {
             return None;
         }
-        let mut hasher = DefaultHasher::new();
+        let mut hasher = FixedState::default().build_hasher();
         hasher.write(path.as_bytes());
         let start = (hasher.finish() as usize & (sets - 1)) * WAYS;
         Some(start..start + WAYS)

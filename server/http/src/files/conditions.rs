@@ -77,6 +77,22 @@ impl<'a> Conditions<'a> {
         found
     }
 
+    /// Whether any of these fields would be found.
+    #[inline]
+    pub(crate) fn are_among<'f>(mut fields: impl Iterator<Item = Field<'f>>) -> bool {
+        fields.any(|Field { name, .. }| {
+            let is = |known: &str| name.eq_ignore_ascii_case(known);
+            match name.len() {
+                5 => is("Range"),
+                8 => is("If-Match") || is("If-Range"),
+                13 => is("If-None-Match"),
+                17 => is("If-Modified-Since"),
+                19 => is("If-Unmodified-Since"),
+                _ => false,
+            }
+        })
+    }
+
     /// Steps 1 to 4 of §13.2.2, for GET and HEAD of something that exists.
     #[inline]
     pub(crate) fn judge(&self, known: &Validators) -> Outcome {

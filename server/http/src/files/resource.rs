@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::rc::Rc;
 
 use corelane_eventloop::{File, FileKind, Files, Meta, Nanos};
 use corelane_mempool::Shared;
@@ -13,6 +14,7 @@ use super::range::ByteRange;
 use super::validators::{Validators, is_settling};
 use crate::content::Content;
 use crate::negotiate::Encoding;
+use crate::ready::Ready;
 
 /// The name of a coding's siblings ends so.
 pub(crate) fn suffix(coding: Encoding) -> &'static str {
@@ -116,6 +118,8 @@ pub(crate) struct Variant {
     pub(crate) brief: FieldBlock,
     pub(crate) len: u64,
     pub(crate) body: Body,
+    /// The answer with all of it, once its bytes are there.
+    pub(crate) ready: Option<Rc<Ready>>,
 }
 
 /// Where the bytes are.
@@ -187,6 +191,10 @@ impl Resource {
             },
             _ => Body::Open(file),
         };
+        if loaded == Loaded::Same {
+            let content = variant.content(whole(variant.len));
+            variant.ready = Ready::new(&variant.fields, content).map(Rc::new);
+        }
         Ok(loaded)
     }
 }
@@ -229,7 +237,7 @@ impl Variant {
         });
         // Whatever comes from outside was checked when the options were set.
         debug_assert!(written.is_ok(), "{written:?}");
-        Variant { validators, fields, brief, len: meta.len, body: Body::Closed }
+        Variant { validators, fields, brief, len: meta.len, body: Body::Closed, ready: None }
     }
 
     /// The bytes of a range, once they are loaded.
@@ -249,7 +257,8 @@ impl Variant {
 
     /// What keeping it costs: bytes of memory, open files.
     pub(crate) fn cost(&self) -> (usize, usize) {
-        let fields = self.fields.as_bytes().len() + self.brief.as_bytes().len();
+        let ready = self.ready.as_ref().map_or(0, |ready| ready.bytes());
+        let fields = self.fields.as_bytes().len() + self.brief.as_bytes().len() + ready;
         match &self.body {
             Body::Closed => (fields, 0),
             Body::Memory(bytes) => (fields + bytes.len(), 0),

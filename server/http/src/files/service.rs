@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 use std::io::{self, ErrorKind};
 use std::path::Path;
+use std::rc::Rc;
 
 use corelane_eventloop::Files;
-use corelane_parser::http1::Method;
+use corelane_parser::http1::{Field, Method};
 
 use super::answer::{self, choose, names_html, plain, redirect};
 use super::cache::{Cache, Entry};
@@ -14,13 +15,17 @@ use super::listing;
 use super::options::Options;
 use super::path;
 use super::resource::{Body, Found, Loaded, Resource, Variant, is_absence, locate, whole};
-use crate::web::{Endpoint, Request, Response};
+use crate::ready::Ready;
+use crate::web::endpoint::{Endpoint, Glance};
+use crate::web::{Params, Request, Response};
 
 /// The endpoint of one lane.
 pub(crate) fn endpoint(options: Options) -> Endpoint {
     let cache = RefCell::new(Cache::new(options.cache.clone()));
-    let service = Service { options, cache };
+    let service = Rc::new(Service { options, cache });
+    let known = service.clone();
     Endpoint::of_head(move |request: &Request<'_>| service.answer(request))
+        .with_shortcut(move |glance| known.ready(glance))
 }
 
 /// An endpoint for directories that are named without a slash.
@@ -41,6 +46,22 @@ struct Visit<'r, 'a> {
 }
 
 impl Service {
+    /// The whole of a file that is remembered and fresh, for a request that says no more than which
+    /// codings it takes: most requests.
+    fn ready(&self, glance: &Glance<'_, '_>) -> Option<Rc<Ready>> {
+        if !matches!(glance.head.method(), Method::Get | Method::Head)
+            || Conditions::are_among(glance.head.fields())
+        {
+            return None;
+        }
+        let path = raw(glance.params, glance.is_routed, glance.head.path())?;
+        let mut cache = self.cache.borrow_mut();
+        let resource = cache.fresh(path, glance.now)?;
+        let named = |field: &Field<'_>| field.name.eq_ignore_ascii_case("Accept-Encoding");
+        let accepted = glance.head.fields().filter(named).map(|field| field.value);
+        resource.variants[choose(accepted, resource)].ready.clone()
+    }
+
     fn answer(&self, request: &Request<'_>) -> Response {
         match request.method() {
             Method::Get | Method::Head => {}
@@ -56,11 +77,7 @@ impl Service {
         };
         let conditions = Conditions::of(request.fields());
         let mut visit = Visit { request, files: &mut **files, conditions };
-        let raw = match (request.params().raw("path"), request.route()) {
-            (Some(path), _) => Some(path),
-            (None, Some(_)) => Some(""),
-            (None, None) => request.path().strip_prefix('/'),
-        };
+        let raw = raw(request.params(), request.route().is_some(), request.path());
         // What is remembered was decoded, and is what it is decoded to: it needs no second look.
         if let Some(raw) = raw
             && let Some(response) = self.remembered(&mut visit, raw)
@@ -77,16 +94,12 @@ impl Service {
     #[inline]
     fn remembered(&self, visit: &mut Visit<'_, '_>, path: &str) -> Option<Response> {
         let mut cache = self.cache.borrow_mut();
-        let (place, is_fresh) = cache.find(path, visit.request.now())?;
-        if !is_fresh || path.contains('%') {
+        let resource = cache.fresh(path, visit.request.now())?;
+        let at = choose(visit.request.headers("Accept-Encoding"), resource);
+        if matches!(resource.variants[at].body, Body::Closed) {
             return None;
         }
-        let entry = cache.at(place)?;
-        let at = choose(visit.request, &entry.resource);
-        if matches!(entry.resource.variants[at].body, Body::Closed) {
-            return None;
-        }
-        Some(show(visit, &entry.resource.variants[at]))
+        Some(show(visit, &resource.variants[at]))
     }
 
     /// Answers for a decoded path.
@@ -192,7 +205,7 @@ impl Service {
         resource: &mut Resource,
         answer: &mut dyn FnMut(&Visit<'_, '_>, &Variant) -> Response,
     ) -> io::Result<(Response, Loaded)> {
-        let at = choose(visit.request, resource);
+        let at = choose(visit.request.headers("Accept-Encoding"), resource);
         let loaded = resource.load(at, visit.files, &self.options, visit.request.wall())?;
         Ok((answer(visit, &resource.variants[at]), loaded))
     }
@@ -276,6 +289,16 @@ impl Service {
             }
             Err(error) => self.failed(visit, path, &error),
         }
+    }
+}
+
+/// The path beneath the directory, still encoded.
+#[inline]
+fn raw<'a>(params: &Params<'a>, is_routed: bool, path: &'a str) -> Option<&'a str> {
+    match params.raw("path") {
+        Some(rest) => Some(rest),
+        None if is_routed => Some(""),
+        None => path.strip_prefix('/'),
     }
 }
 

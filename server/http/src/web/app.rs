@@ -8,7 +8,7 @@ use corelane_eventloop::{ConnId, Nanos, Panicked};
 use corelane_parser::http1::{BodyKind, Head};
 
 use super::chain::{self, Asked, LocalFuture};
-use super::endpoint::Run;
+use super::endpoint::{Glance, Run};
 use super::extensions::Extensions;
 use super::head::HeadView;
 use super::hosts::Table;
@@ -22,6 +22,7 @@ use super::routes::{Route, Routes};
 use super::upload::{self, Feed};
 use crate::context::Context;
 use crate::handler::{Handler, Intake, Ticket, Wakes};
+use crate::ready::Ready;
 use crate::reply::{Replied, Reply};
 
 /// A body up to this size is read to its end though nobody wants it, so that the connection can go on.
@@ -44,6 +45,8 @@ pub struct App {
 pub struct Work(Stage);
 
 enum Stage {
+    /// There was no body, and an answer was waiting.
+    Ready(Rc<Ready>),
     /// The answer is there; of the body, if any, nothing is wanted.
     Answered { response: Response, drains: bool },
     /// Middleware decides; until then nothing of the body is read.
@@ -307,6 +310,16 @@ impl Handler for App {
             None => (site.fallback.clone(), Params::NONE),
         };
         let extensions = Extensions::default();
+        let mut ready = None;
+        if let Some(shortcut) = &route.endpoint.shortcut
+            && head.body() == BodyKind::None
+        {
+            let is_routed = route.label.is_some();
+            ready = shortcut(&Glance { head, params: &params, is_routed, now });
+            if let (Some(ready), None) = (&ready, &self.observer) {
+                return Work(Stage::Ready(ready.clone()));
+            }
+        }
         let files: FilesCell<'_> = RefCell::new(context.files());
         let request = Request {
             head: HeadView::Parsed(*head),
@@ -317,6 +330,12 @@ impl Handler for App {
             extensions: &extensions,
             files: Some(&files),
         };
+        if let Some(ready) = ready {
+            if let Some(observer) = &mut self.observer {
+                observer.answered(&request, 200, Some(ready.len()), now);
+            }
+            return Work(Stage::Ready(ready));
+        }
         let (drains, bytes) = match head.body() {
             BodyKind::None => (true, None),
             BodyKind::Length(bytes) => (bytes <= DRAIN && !head.expects_continue(), Some(bytes)),
@@ -351,6 +370,7 @@ impl Handler for App {
 
     fn wants_body(&mut self, work: &Work) -> Intake {
         let wanted = match &work.0 {
+            Stage::Ready(_) => false,
             Stage::Answered { drains, .. } => *drains,
             Stage::Deciding(deciding) => return self.judge(deciding),
             Stage::Gathering(_) => true,
@@ -369,7 +389,7 @@ impl Handler for App {
             work.0 = stage;
         }
         let (route, request) = match &mut work.0 {
-            Stage::Answered { .. } | Stage::Deciding(_) => return Intake::More,
+            Stage::Ready(_) | Stage::Answered { .. } | Stage::Deciding(_) => return Intake::More,
             Stage::Started { body: None, .. } => return Intake::More,
             Stage::Started { ticket, body: Some((feed, most)) } => {
                 if self.later.as_ref().is_none_or(|later| later.is_done(*ticket)) {
@@ -407,6 +427,7 @@ impl Handler for App {
     fn reply(&mut self, work: Work, mut reply: Reply<'_>) -> Replied {
         let now = reply.context().now();
         let stage = match work.0 {
+            Stage::Ready(ready) => return reply.ready(&ready),
             Stage::Answered { response, .. } => return send(response, reply),
             Stage::Gathering(gathering)
                 if matches!(gathering.route.endpoint.run, Run::Plain(_)) =>
@@ -426,6 +447,7 @@ impl Handler for App {
             other => other,
         };
         match stage {
+            Stage::Ready(ready) => reply.ready(&ready),
             Stage::Answered { response, .. } => send(response, reply),
             Stage::Deciding(deciding) => self.resume(deciding.ticket, reply),
             Stage::Gathering(_) => reply.respond(500, &Default::default(), Default::default()),

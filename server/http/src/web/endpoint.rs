@@ -2,10 +2,15 @@
 
 use std::rc::Rc;
 
+use corelane_eventloop::Nanos;
+use corelane_parser::http1::Head;
+
 use super::chain::LocalFuture;
+use super::params::Params;
 use super::request::{OwnedRequest, Request};
 use super::response::{IntoResponse, Response};
 use super::upload::BodyReader;
+use crate::ready::Ready;
 
 type Plain = dyn Fn(&Request<'_>) -> Response;
 type Async = dyn Fn(OwnedRequest) -> LocalFuture<Response>;
@@ -17,6 +22,20 @@ pub struct Endpoint {
     pub(crate) run: Run,
     /// Whether it is to see the request's body.
     pub(crate) takes_body: bool,
+    /// Tried first where nothing stands before the endpoint.
+    pub(crate) shortcut: Option<Rc<Shortcut>>,
+}
+
+/// Finds an answer that is ready: the usual answer without all that the unusual one needs.
+pub(crate) type Shortcut = dyn Fn(&Glance<'_, '_>) -> Option<Rc<Ready>>;
+
+/// What a shortcut sees of a request, which has no body.
+pub(crate) struct Glance<'r, 'a> {
+    pub(crate) head: &'r Head<'a>,
+    pub(crate) params: &'r Params<'a>,
+    /// Whether a pattern matched.
+    pub(crate) is_routed: bool,
+    pub(crate) now: Nanos,
 }
 
 #[derive(Clone)]
@@ -30,11 +49,23 @@ pub(crate) enum Run {
 }
 
 impl Endpoint {
+    fn of(run: Run) -> Endpoint {
+        Endpoint { run, takes_body: true, shortcut: None }
+    }
+
+    /// Tries a shortcut first.
+    pub(crate) fn with_shortcut(
+        self,
+        find: impl Fn(&Glance<'_, '_>) -> Option<Rc<Ready>> + 'static,
+    ) -> Endpoint {
+        Endpoint { shortcut: Some(Rc::new(find)), ..self }
+    }
+
     /// A function that answers at once, and gets the request's body whole, if it has one. It must not
     /// block: it holds up every connection of its lane.
     pub fn new<R: IntoResponse>(f: impl Fn(&Request<'_>) -> R + 'static) -> Endpoint {
         let run = move |request: &Request<'_>| f(request).into_response();
-        Endpoint { run: Run::Plain(Rc::new(run)), takes_body: true }
+        Endpoint::of(Run::Plain(Rc::new(run)))
     }
 
     /// As [`Endpoint::new`], for a function that looks at no body: it answers as soon as the head is
@@ -69,7 +100,7 @@ impl Endpoint {
             let answer = f(request);
             Box::pin(async move { answer.await.into_response() })
         };
-        Endpoint { run: Run::Async(Rc::new(run)), takes_body: true }
+        Endpoint::of(Run::Async(Rc::new(run)))
     }
 
     /// An `async` function that reads the request's body as it arrives. It begins as soon as the head
@@ -102,6 +133,6 @@ impl Endpoint {
             let answer = f(request, body);
             Box::pin(async move { answer.await.into_response() })
         };
-        Endpoint { run: Run::Upload(Rc::new(run)), takes_body: true }
+        Endpoint::of(Run::Upload(Rc::new(run)))
     }
 }

@@ -20,7 +20,7 @@ mod app;
 mod chain;
 mod channel;
 mod cookies;
-mod endpoint;
+pub(crate) mod endpoint;
 mod extensions;
 mod extract;
 #[cfg(test)]

@@ -256,6 +256,9 @@ impl Routes {
         let route = |endpoint: Endpoint, chain: Vec<Rc<dyn Middleware>>, label| {
             let mut limits = RouteLimits::default();
             chain.iter().for_each(|link| link.configure(&mut limits));
+            // Middleware is to see every request.
+            let shortcut = endpoint.shortcut.clone().filter(|_| chain.is_empty());
+            let endpoint = Endpoint { shortcut, ..endpoint };
             Rc::new(Route { endpoint, chain: chain.into(), limits, label })
         };
         let server = options(allow(&entries).into());
