@@ -24,8 +24,9 @@ pub struct LaneConfig {
     pub input: usize,
     /// Size of the page that all connections of the lane are read into, in bytes. Default 32 KiB.
     pub page: usize,
-    /// Bytes one connection may receive, and may send, in one turn before the others have theirs. A
-    /// file of which no more than 16 KiB would be left is sent to its end. Default 256 KiB.
+    /// Bytes one connection may receive, and may send, in one turn before the others have theirs. Of
+    /// a file, which the kernel sends without a copy, it may send four times as much, and to its end
+    /// what would be no more than 16 KiB. Default 256 KiB.
     pub turn_bytes: usize,
     /// Connections taken from one listener in one turn. Default 64.
     pub turn_accepts: usize,

@@ -60,6 +60,11 @@ impl Readers {
         Readers { list: Vec::new(), cursor: 0, next: Nanos::MAX }
     }
 
+    /// Peers on the list.
+    pub(crate) fn len(&self) -> usize {
+        self.list.len()
+    }
+
     /// When [`Readers::begin`] has something to say.
     #[inline]
     pub(crate) fn wake(&self) -> Nanos {

@@ -20,6 +20,10 @@ use crate::mail;
 use crate::protocol::Protocol;
 use crate::time::Nanos;
 
+/// What the kernel may hold of a large file that it has not sent.
+#[cfg(target_os = "linux")]
+const FILE_ROOM: u32 = 1 << 20;
+
 const WAKER: u64 = RESERVED + 0xffff_ffff;
 
 /// Runs lanes on real sockets.
@@ -358,8 +362,13 @@ impl Net for MioNet {
         file: &File,
         offset: u64,
         len: u64,
+        roomy: bool,
     ) -> io::Result<usize> {
         match (file.as_os(), file.in_memory()) {
+            #[cfg(target_os = "linux")]
+            (Some(file), _) if roomy && let Socket::Tcp(socket) = socket => {
+                with_room(socket, || send_file(socket, file, offset, len))
+            }
             (Some(file), _) => on_socket!(socket, socket => send_file(socket, file, offset, len)),
             (_, Some(contents)) => {
                 let rest = contents.get(offset as usize..).unwrap_or_default();
@@ -467,6 +476,22 @@ fn send(socket: &mut impl Write, slices: &[IoSlice<'_>], _more: bool) -> io::Res
     match slices {
         [one] => socket.write(one),
         _ => socket.write_vectored(slices),
+    }
+}
+
+/// Sends while the socket may take [`FILE_ROOM`] of unsent output.
+#[cfg(target_os = "linux")]
+fn with_room(socket: &TcpStream, send: impl FnOnce() -> io::Result<usize>) -> io::Result<usize> {
+    let options = socket2::SockRef::from(socket);
+    match options.tcp_notsent_lowat() {
+        Ok(limit) if (1..FILE_ROOM).contains(&limit) => {
+            options.set_tcp_notsent_lowat(FILE_ROOM)?;
+            let sent = send();
+            options.set_tcp_notsent_lowat(limit)?;
+            sent
+        }
+        // There is no limit, or no way to tell.
+        _ => send(),
     }
 }
 

@@ -70,13 +70,15 @@ pub(crate) trait Net {
         slices: &[IoSlice<'_>],
         more: bool,
     ) -> io::Result<usize>;
-    /// Sends a range of a file; 0 means that the file ends before `offset`.
+    /// Sends a range of a file; 0 means that the file ends before `offset`. `roomy`: the kernel may take
+    /// more of it than the socket's limit for unsent output allows.
     fn send_file(
         &mut self,
         socket: &mut Self::Socket,
         file: &File,
         offset: u64,
         len: u64,
+        roomy: bool,
     ) -> io::Result<usize>;
     /// How many of the bytes that were sent the peer has not acknowledged, at least; 0 where nobody
     /// knows.

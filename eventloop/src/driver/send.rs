@@ -19,6 +19,19 @@ use crate::step::{close, make_dirty};
 /// it is the length of the head that was sent before it, which is not worth a turn of its own.
 const FILE_REST: u64 = 16 * 1024;
 
+/// From this length on, the kernel is to take a piece of a file at once: it costs more to come back for
+/// every 64 KiB. Only for peers that have taken as much before, and only while output waits for few:
+/// what the kernel has taken is not judged any more, and counts against what all connections of the
+/// machine may have.
+const LARGE: u64 = 256 * 1024;
+
+/// For so many peers output may wait meanwhile.
+const WAITING: usize = 64;
+
+/// A file's share of a turn is so many times that of memory: the kernel passes pages on, and copies
+/// nothing.
+const FILE_SHARES: u64 = 4;
+
 impl<N: Net> Reactor<N> {
     /// Sends what is queued: one gathered send per connection, unless gates or files divide it.
     pub(super) fn flush<P: Protocol>(&mut self, lane: &mut Lane<P>) {
@@ -66,7 +79,8 @@ impl<N: Net> Reactor<N> {
                     close(&mut link.state, services, key, Closed::FileTruncated);
                 }
                 Ok(n) => {
-                    share = share.saturating_sub(n);
+                    let cost = if attempt.is_file { n / FILE_SHARES as usize } else { n };
+                    share = share.saturating_sub(cost);
                     // A short file send may also mean that the page cache had no more at once.
                     if n < attempt.wanted && !attempt.is_file {
                         slot.writable = false;
@@ -183,9 +197,12 @@ fn attempt<N: Net, C, M>(
             Ok(Attempt { wanted: bytes, sent, is_file: false })
         }
         Front::File { file, offset, len } => {
-            let share = share as u64;
+            let share = (share as u64).saturating_mul(FILE_SHARES);
             let wanted = if len <= share.saturating_add(FILE_REST) { len } else { share };
-            let sent = net.send_file(socket, file, offset, wanted);
+            // A few more system calls, which only a large piece is worth.
+            let roomy =
+                wanted >= LARGE && link.out.sent() >= wanted && services.readers.len() <= WAITING;
+            let sent = net.send_file(socket, file, offset, wanted, roomy);
             Ok(Attempt { wanted: wanted as usize, sent, is_file: true })
         }
     }

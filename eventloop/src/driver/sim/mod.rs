@@ -224,6 +224,7 @@ impl Net for SimNet {
         file: &File,
         offset: u64,
         len: u64,
+        _roomy: bool,
     ) -> io::Result<usize> {
         let mut page = vec![0; usize::try_from(len).unwrap_or(usize::MAX).min(64 * 1024)];
         let n = read_memory(file.in_memory().unwrap_or_default(), offset, &mut page);
