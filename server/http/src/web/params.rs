@@ -13,6 +13,8 @@ pub struct Params<'a>(Kind<'a>);
 enum Kind<'a> {
     #[default]
     None,
+    /// A parameter that is all there is.
+    Rest(&'a str, &'a str),
     Matched(matchit::Params<'a, 'a>),
     /// Of a path that was not in its normal form.
     Mapped(Vec<(&'a str, &'a str)>),
@@ -27,6 +29,10 @@ impl<'a> Params<'a> {
         Params(Kind::Matched(params))
     }
 
+    pub(crate) fn rest(name: &'a str, value: &'a str) -> Params<'a> {
+        Params(Kind::Rest(name, value))
+    }
+
     pub(crate) fn mapped(params: Vec<(&'a str, &'a str)>) -> Params<'a> {
         Params(Kind::Mapped(params))
     }
@@ -39,6 +45,7 @@ impl<'a> Params<'a> {
     pub fn len(&self) -> usize {
         match &self.0 {
             Kind::None => 0,
+            Kind::Rest(..) => 1,
             Kind::Matched(params) => params.len(),
             Kind::Mapped(params) => params.len(),
             Kind::Owned(params) => params.len(),
@@ -53,6 +60,7 @@ impl<'a> Params<'a> {
     /// The parameter as it stands in the path, still encoded.
     pub fn raw(&self, name: &str) -> Option<&'a str> {
         match &self.0 {
+            Kind::Rest(key, value) => (*key == name).then_some(*value),
             Kind::Matched(params) => params.get(name),
             _ => self.iter().find(|(key, _)| *key == name).map(|(_, value)| value),
         }
@@ -69,8 +77,12 @@ impl<'a> Params<'a> {
 
     /// Names and values, the latter still encoded.
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a, '_> {
+        let rest = match self.0 {
+            Kind::Rest(name, value) => Some((name, value)),
+            _ => None,
+        };
         let (matched, mapped, owned) = match &self.0 {
-            Kind::None => (None, None, None),
+            Kind::None | Kind::Rest(..) => (None, None, None),
             Kind::Matched(params) => (Some(params.iter()), None, None),
             Kind::Mapped(params) => (None, Some(params.iter().copied()), None),
             Kind::Owned(params) => {
@@ -79,7 +91,7 @@ impl<'a> Params<'a> {
             }
         };
         let (matched, mapped) = (matched.into_iter().flatten(), mapped.into_iter().flatten());
-        matched.chain(mapped).chain(owned.into_iter().flatten())
+        rest.into_iter().chain(matched).chain(mapped).chain(owned.into_iter().flatten())
     }
 
     /// Copies them, for a request that outlives its head.

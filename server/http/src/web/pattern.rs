@@ -96,6 +96,14 @@ impl Pattern {
         }
     }
 
+    /// What stands before its only parameter, if that is a `{*name}`, and the name.
+    pub(super) fn rest(&self) -> Option<(&str, &str)> {
+        match self.pieces.as_slice() {
+            [Piece::Text(text), Piece::Rest(name)] => Some((text, name)),
+            _ => None,
+        }
+    }
+
     /// The pattern in its normal form, for the tree.
     pub(super) fn normal(&self) -> String {
         let piece = |piece: &Piece| match piece {

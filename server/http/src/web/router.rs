@@ -57,9 +57,25 @@ pub struct Router<T> {
     whole: HashTable<(Box<str>, T)>,
     /// A bit for each length that one of them has; the last is for all that are longer.
     lengths: u64,
-    tree: matchit::Router<T>,
+    /// The places of the values of all other patterns.
+    tree: matchit::Router<usize>,
+    values: Vec<T>,
+    /// Stands for the tree as long as the only parameter of every pattern is a `{*name}`: the longest
+    /// prefix comes first.
+    rests: Vec<Rest>,
     patterns: Vec<Pattern>,
 }
+
+/// A pattern that ends with `{*name}` and has no other parameter.
+#[derive(Clone, Debug)]
+struct Rest {
+    prefix: Box<str>,
+    name: Box<str>,
+    value: usize,
+}
+
+/// So many prefixes are tried one by one.
+const RESTS_MAX: usize = 8;
 
 /// A path's route.
 #[derive(Clone)]
@@ -92,6 +108,8 @@ impl<T> Router<T> {
             whole: HashTable::new(),
             lengths: 0,
             tree: matchit::Router::new(),
+            values: Vec::new(),
+            rests: Vec::new(),
             patterns: Vec::new(),
         }
     }
@@ -118,12 +136,17 @@ impl<T> Router<T> {
                 self.lengths |= length_bit(path);
                 self.whole.insert_unique(hash(path), entry, |(path, _)| hash(path));
             }
-            None => self.tree.insert(parsed.normal(), value).map_err(|error| {
-                refused(match (error, parsed.rival(&self.patterns)) {
-                    (matchit::InsertError::Conflict { .. }, Some(other)) => ambiguous(other),
-                    (error, _) => error.to_string(),
-                })
-            })?,
+            None => {
+                let place = self.values.len();
+                self.tree.insert(parsed.normal(), place).map_err(|error| {
+                    refused(match (error, parsed.rival(&self.patterns)) {
+                        (matchit::InsertError::Conflict { .. }, Some(other)) => ambiguous(other),
+                        (error, _) => error.to_string(),
+                    })
+                })?;
+                self.values.push(value);
+                self.note_rest(&parsed, place);
+            }
         }
         self.patterns.push(parsed);
         Ok(())
@@ -138,8 +161,33 @@ impl<T> Router<T> {
         if memchr::memchr(b'%', path.as_bytes()).is_some() {
             return self.at_encoded(path);
         }
+        if !self.rests.is_empty() {
+            let (rest, value) = self.rest(path)?;
+            return Some(Match {
+                value: &self.values[rest.value],
+                params: Params::rest(&rest.name, value),
+            });
+        }
         let found = self.tree.at(path).ok()?;
-        Some(Match { value: found.value, params: Params::matched(found.params) })
+        Some(Match { value: &self.values[*found.value], params: Params::matched(found.params) })
+    }
+
+    /// Takes note of a pattern that is in the tree, at this place of the values.
+    fn note_rest(&mut self, pattern: &Pattern, value: usize) {
+        let all = self.rests.len() == value && value < RESTS_MAX;
+        match pattern.rest().filter(|_| all) {
+            Some((prefix, name)) => {
+                let at = self.rests.partition_point(|rest| rest.prefix.len() > prefix.len());
+                self.rests.insert(at, Rest { prefix: prefix.into(), name: name.into(), value });
+            }
+            None => self.rests.clear(),
+        }
+    }
+
+    #[inline]
+    fn rest<'a>(&'a self, path: &'a str) -> Option<(&'a Rest, &'a str)> {
+        let after = |rest: &'a Rest| Some((rest, path.strip_prefix(&*rest.prefix)?));
+        self.rests.iter().filter_map(after).find(|(_, value)| !value.is_empty())
     }
 
     /// A path that has a route, and differs from this one, which has none, in a slash at its end or
@@ -183,7 +231,7 @@ impl<T> Router<T> {
             params.push((name, path.get(range)?));
         }
         // The names live as long as the routes; what they were found by does not.
-        let value = found.value;
+        let value = &self.values[*found.value];
         Some(Match { value, params: Params::mapped(params) })
     }
 }
