@@ -288,6 +288,15 @@ fn ask(route: &Route, request: &Request<'_>, whole: bool, body_bytes: Option<u64
     asked.unwrap_or_else(|panic| Early::Answered(panicked(request, &Panicked::from_payload(panic))))
 }
 
+/// An answer that waits for this request.
+#[inline]
+fn ready(route: &Route, head: &Head<'_>, params: &Params<'_>, now: Nanos) -> Option<Rc<Ready>> {
+    let shortcut = route.endpoint.shortcut.as_ref()?;
+    let bare = head.body() == BodyKind::None;
+    let glance = Glance { head, params, is_routed: route.label.is_some(), now };
+    bare.then(|| shortcut(&glance)).flatten()
+}
+
 impl Handler for App {
     type Request = Work;
 
@@ -303,23 +312,12 @@ impl Handler for App {
             random: context.random(),
         };
         let waker = context.waker;
-        let site = self.table.site(head);
-        let (route, params) = match site.router.at(head.path()) {
-            Some(found) => (found.value.route(head.method().as_str()).clone(), found.params),
-            None if head.path() == "*" => (site.server.clone(), Params::NONE),
-            None => (site.fallback.clone(), Params::NONE),
-        };
-        let extensions = Extensions::default();
-        let mut ready = None;
-        if let Some(shortcut) = &route.endpoint.shortcut
-            && head.body() == BodyKind::None
-        {
-            let is_routed = route.label.is_some();
-            ready = shortcut(&Glance { head, params: &params, is_routed, now });
-            if let (Some(ready), None) = (&ready, &self.observer) {
-                return Work(Stage::Ready(ready.clone()));
-            }
+        let (route, params) = self.table.site(head).route(head);
+        let ready = ready(&route, head, &params, now);
+        if let (Some(ready), None) = (&ready, &self.observer) {
+            return Work(Stage::Ready(ready.clone()));
         }
+        let extensions = Extensions::default();
         let files: FilesCell<'_> = RefCell::new(context.files());
         let request = Request {
             head: HeadView::Parsed(*head),

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use corelane_parser::http1::Head;
 
 use super::app::App;
+use super::params::Params;
 use super::router::{RouteError, Router};
 use super::routes::{Resource, Route, Routes};
 
@@ -15,6 +16,18 @@ pub(crate) struct Site {
     pub(crate) fallback: Rc<Route>,
     /// For `OPTIONS *`, which asks for no resource (RFC 9110 §9.3.7).
     pub(crate) server: Rc<Route>,
+}
+
+impl Site {
+    /// The route of a request.
+    #[inline]
+    pub(crate) fn route<'a>(&'a self, head: &Head<'a>) -> (Rc<Route>, Params<'a>) {
+        match self.router.at(head.path()) {
+            Some(found) => (found.value.route(head.method().as_str()).clone(), found.params),
+            None if head.path() == "*" => (self.server.clone(), Params::NONE),
+            None => (self.fallback.clone(), Params::NONE),
+        }
+    }
 }
 
 /// Sites by the name that requests ask for.

@@ -2,6 +2,7 @@
 
 use corelane_eventloop::Nanos;
 use corelane_http::files::{CacheLimits, StaticFiles};
+use corelane_http::web::testing::TestResponse;
 
 use crate::rig::{Rig, THEN};
 
@@ -26,6 +27,53 @@ fn what_is_fresh_costs_no_look_at_the_file() {
     assert_eq!(rig.get("/a").text(), "a");
     let looks = rig.disk.calls();
     assert!((1..=4).contains(&looks), "it and its siblings are looked at, not opened: {looks}");
+}
+
+#[test]
+fn what_is_ready_says_the_same() {
+    let middling = vec![b'm'; 3_000];
+    let large = vec![b'x'; 100_000];
+    let files: [(&str, &[u8]); 6] = [
+        ("a.txt", b"a"),
+        ("a.txt.gz", b"z"),
+        ("empty", b""),
+        ("middling", &middling),
+        ("large", &large),
+        ("100%25", b"percent"),
+    ];
+    let targets = ["/a.txt", "/empty", "/middling", "/large", "/100%2525", "/100%25", "/nothing"];
+    let asked: [&[(&str, &str)]; 6] = [
+        &[],
+        &[("Connection", "close")],
+        &[("Accept-Encoding", "gzip")],
+        &[("Range", "bytes=0-0")],
+        &[("If-None-Match", "*")],
+        &[("If-Modified-Since", "Sun, 06 Nov 1994 08:49:37 GMT")],
+    ];
+    let seen = |response: &TestResponse| {
+        let fields = response.fields().map(|(name, value)| (name.to_owned(), value.to_vec()));
+        (response.status(), fields.collect::<Vec<_>>(), response.body().to_vec())
+    };
+    let forgetful = CacheLimits { bytes: 0, ..CacheLimits::default() };
+    let mut plain = Rig::new(StaticFiles::new(0).cache(forgetful), &files);
+    let mut rig = Rig::new(StaticFiles::new(0), &files);
+    let mut dates = Vec::new();
+    for _ in 0..3 {
+        for target in targets {
+            for (method, fields) in asked.iter().flat_map(|f| [("GET", f), ("HEAD", f)]) {
+                let expected = seen(&plain.send(method, target, fields));
+                for _ in 0..2 {
+                    let response = rig.send(method, target, fields);
+                    assert_eq!(seen(&response), expected, "{method} {target} {fields:?}");
+                    dates.push(response.field("Date").unwrap().to_owned());
+                }
+            }
+        }
+        plain.server.pass(Nanos::from_secs(2));
+        rig.server.pass(Nanos::from_secs(2));
+    }
+    dates.dedup();
+    assert_eq!(dates.len(), 3, "{dates:?}");
 }
 
 #[test]
