@@ -42,6 +42,9 @@ struct Arguments {
     /// Cores to bind the threads to, in turn: `1` or `2,3`
     #[arg(long, value_delimiter = ',', value_name = "CORE")]
     cores: Vec<usize>,
+    /// Never sleep: the server then does not pay for waking the client
+    #[arg(long)]
+    spin: bool,
     /// The request's method
     #[arg(short = 'X', long, default_value = "GET")]
     method: String,
@@ -150,6 +153,7 @@ fn plan(arguments: &Arguments) -> anyhow::Result<Plan> {
             body: arguments.expect_body.clone().map(String::into_bytes),
             length: arguments.expect_length,
         },
+        spin: arguments.spin,
         watch: arguments.watch,
     })
 }

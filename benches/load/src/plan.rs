@@ -47,6 +47,9 @@ pub struct Plan {
     pub threads: usize,
     /// The cores the threads are bound to, in turn; empty leaves them to the scheduler.
     pub cores: Vec<usize>,
+    /// Never sleep, and take all of each core: no server then pays for waking the client, which on
+    /// another machine it would not do either.
+    pub spin: bool,
     /// What a response must be to count as right.
     pub expect: Expect,
     /// A process whose CPU time is taken at the same moments as ours: the server.
@@ -90,6 +93,7 @@ impl Plan {
             timeout: Duration::from_secs(5),
             threads: 1,
             cores: Vec::new(),
+            spin: false,
             expect: Expect::default(),
             watch: None,
         }

@@ -211,7 +211,7 @@ impl<'plan> Worker<'plan> {
             }
             self.dial_some(now)?;
             // Short enough for a window to close on time to a millisecond.
-            let wait = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+            let wait = Timespec { tv_sec: 0, tv_nsec: if self.plan.spin { 0 } else { 1_000_000 } };
             events.clear();
             match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&wait))
             {

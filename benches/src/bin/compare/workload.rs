@@ -66,6 +66,10 @@ impl Workload {
             Self::Idle => {}
             _ => add(&["--connections", "64"]),
         }
+        // Under close, the server waits for the client: the ballast sees to that.
+        if !matches!(self, Self::Close | Self::Idle) {
+            add(&["--spin"]);
+        }
         add(&["--expect-status", "200"]);
         if setup.body.len() > COMPARED_BYTES_MAX {
             add(&["--expect-length", &setup.body.len().to_string()]);
