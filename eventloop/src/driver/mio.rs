@@ -11,7 +11,7 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::Driver;
-use super::net::{EVENTS, GENERATION_BITS, Net, RESERVED, Ready};
+use super::net::{Bulk, EVENTS, GENERATION_BITS, Net, RESERVED, Ready};
 use super::reactor::Reactor;
 use crate::files::File;
 use crate::id::{ListenerId, Peer, Target};
@@ -362,12 +362,18 @@ impl Net for MioNet {
         file: &File,
         offset: u64,
         len: u64,
-        roomy: bool,
+        bulk: Bulk,
     ) -> io::Result<usize> {
         match (file.as_os(), file.in_memory()) {
             #[cfg(target_os = "linux")]
-            (Some(file), _) if roomy && let Socket::Tcp(socket) = socket => {
-                with_room(socket, || send_file(socket, file, offset, len))
+            (Some(file), _)
+                if bulk != Bulk::Small
+                    && let Socket::Tcp(socket) = socket =>
+            {
+                corked(socket, || match bulk {
+                    Bulk::Roomy => with_room(socket, || send_file(socket, file, offset, len)),
+                    _ => send_file(socket, file, offset, len),
+                })
             }
             (Some(file), _) => on_socket!(socket, socket => send_file(socket, file, offset, len)),
             (_, Some(contents)) => {
@@ -477,6 +483,16 @@ fn send(socket: &mut impl Write, slices: &[IoSlice<'_>], _more: bool) -> io::Res
         [one] => socket.write(one),
         _ => socket.write_vectored(slices),
     }
+}
+
+/// Has a file leave in whole packets: `sendfile` passes it on in pieces of 64 KiB, and without the cork
+/// (tcp(7)) each of them may leave a small packet behind.
+#[cfg(target_os = "linux")]
+fn corked(socket: &TcpStream, send: impl FnOnce() -> io::Result<usize>) -> io::Result<usize> {
+    rustix::net::sockopt::set_tcp_cork(socket, true)?;
+    let sent = send();
+    rustix::net::sockopt::set_tcp_cork(socket, false)?;
+    sent
 }
 
 /// Sends while the socket may take [`FILE_ROOM`] of unsent output.

@@ -37,6 +37,17 @@ pub(crate) fn listener_token(index: usize) -> u64 {
     RESERVED + index as u64
 }
 
+/// How a piece of a file is handed to the kernel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Bulk {
+    /// In one call.
+    Small,
+    /// So that it leaves in packets as large as may be: a few more calls.
+    Large,
+    /// As `Large`, and the kernel may take more than the socket's limit for unsent output allows.
+    Roomy,
+}
+
 /// A non-blocking network with edge-triggered readiness: after an event, no other comes for the same
 /// direction until a call has found nothing more to do.
 pub(crate) trait Net {
@@ -70,15 +81,15 @@ pub(crate) trait Net {
         slices: &[IoSlice<'_>],
         more: bool,
     ) -> io::Result<usize>;
-    /// Sends a range of a file; 0 means that the file ends before `offset`. `roomy`: the kernel may take
-    /// more of it than the socket's limit for unsent output allows.
+    /// Sends a range of a file; 0 means that the file ends before `offset`. How
+    /// much the kernel makes of it at once is for `bulk` to say.
     fn send_file(
         &mut self,
         socket: &mut Self::Socket,
         file: &File,
         offset: u64,
         len: u64,
-        roomy: bool,
+        bulk: Bulk,
     ) -> io::Result<usize>;
     /// How many of the bytes that were sent the peer has not acknowledged, at least; 0 where nobody
     /// knows.

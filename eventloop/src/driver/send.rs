@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, IoSlice};
 
 use corelane_mempool::Key;
 
-use super::net::Net;
+use super::net::{Bulk, Net};
 use super::reactor::Reactor;
 use crate::flush::{Afterwards, flushed, sent, wait_at_gate};
 use crate::lane::Lane;
@@ -19,10 +19,10 @@ use crate::step::{close, make_dirty};
 /// it is the length of the head that was sent before it, which is not worth a turn of its own.
 const FILE_REST: u64 = 16 * 1024;
 
-/// From this length on, the kernel is to take a piece of a file at once: it costs more to come back for
-/// every 64 KiB. Only for peers that have taken as much before, and only while output waits for few:
-/// what the kernel has taken is not judged any more, and counts against what all connections of the
-/// machine may have.
+/// From this length on, a piece of a file is worth a few more system calls, and the kernel is to take it at
+/// once: it costs more to come back for every 64 KiB. Only for peers that have taken as much before,
+/// and only while output waits for few: what the kernel has taken is not judged any more, and counts
+/// against what all connections of the machine may have.
 const LARGE: u64 = 256 * 1024;
 
 /// For so many peers output may wait meanwhile.
@@ -199,10 +199,13 @@ fn attempt<N: Net, C, M>(
         Front::File { file, offset, len } => {
             let share = (share as u64).saturating_mul(FILE_SHARES);
             let wanted = if len <= share.saturating_add(FILE_REST) { len } else { share };
-            // A few more system calls, which only a large piece is worth.
-            let roomy =
-                wanted >= LARGE && link.out.sent() >= wanted && services.readers.len() <= WAITING;
-            let sent = net.send_file(socket, file, offset, wanted, roomy);
+            let trusted = link.out.sent() >= wanted && services.readers.len() <= WAITING;
+            let bulk = match wanted >= LARGE {
+                false => Bulk::Small,
+                true if trusted => Bulk::Roomy,
+                true => Bulk::Large,
+            };
+            let sent = net.send_file(socket, file, offset, wanted, bulk);
             Ok(Attempt { wanted: wanted as usize, sent, is_file: true })
         }
     }

@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::path::{Path, PathBuf};
 
 use super::Driver;
-use super::net::{Net, Ready};
+use super::net::{Bulk, Net, Ready};
 use super::reactor::Reactor;
 use crate::driver::ListenOptions;
 use crate::files::{File, FileKind, Files, Meta, RootId, read_memory};
@@ -224,7 +224,7 @@ impl Net for SimNet {
         file: &File,
         offset: u64,
         len: u64,
-        _roomy: bool,
+        _bulk: Bulk,
     ) -> io::Result<usize> {
         let mut page = vec![0; usize::try_from(len).unwrap_or(usize::MAX).min(64 * 1024)];
         let n = read_memory(file.in_memory().unwrap_or_default(), offset, &mut page);
