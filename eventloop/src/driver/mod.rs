@@ -5,6 +5,7 @@
 //! written once and what the simulator tests is what runs.
 
 #[cfg(target_os = "linux")]
+mod calls;
 mod files;
 mod mio;
 pub(crate) mod net;
