@@ -9,7 +9,7 @@ use crate::time::Nanos;
 
 /// The number of a directory that files may be opened beneath, in the order they were added to the
 /// driver.
-pub type RootId = u16;
+pub type RootId = u32;
 
 /// An open file, cheap to clone. It has no position: reads and sends name their offset, so that one
 /// open file serves many connections.

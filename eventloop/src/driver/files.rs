@@ -66,7 +66,7 @@ impl OsFiles {
     }
 
     fn beneath(&self, root: RootId, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
-        let root = self.roots.get(usize::from(root)).and_then(Option::as_ref);
+        let root = self.roots.get(root as usize).and_then(Option::as_ref);
         let root = root.ok_or(io::ErrorKind::NotFound)?;
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let mut resolve = ResolveFlags::NO_MAGICLINKS;
@@ -96,7 +96,7 @@ impl Files for OsFiles {
         let is_known =
             |(path, known, _): &&(PathBuf, Links, RootId)| path == directory && *known == links;
         if let Some(&(_, _, id)) = self.paths.iter().find(is_known) {
-            if let Some(Some(root)) = self.roots.get_mut(usize::from(id)) {
+            if let Some(Some(root)) = self.roots.get_mut(id as usize) {
                 root.directory = open_directory(directory)?;
             }
             return Ok(id);
@@ -108,7 +108,7 @@ impl Files for OsFiles {
 
     fn close_root(&mut self, root: RootId) {
         self.paths.retain(|(_, _, id)| *id != root);
-        if let Some(root) = self.roots.get_mut(usize::from(root)) {
+        if let Some(root) = self.roots.get_mut(root as usize) {
             *root = None;
         }
     }

@@ -20,12 +20,12 @@ use crate::step::{close, make_dirty};
 const FILE_REST: u64 = 16 * 1024;
 
 /// From this length on, a piece of a file is worth a few more system calls, and the kernel is to take it at
-/// once: it costs more to come back for every 64 KiB. Only for peers that have taken as much before,
-/// and only while output waits for few: what the kernel has taken is not judged any more, and counts
-/// against what all connections of the machine may have.
+/// once: it costs more to come back for every 64 KiB. What the kernel has taken counts against what all
+/// connections of the machine may have; so the peer must have let as much go before, its reading is
+/// judged from then on, and as long as it holds this much it is one of the [`WAITING`].
 const LARGE: u64 = 256 * 1024;
 
-/// For so many peers output may wait meanwhile.
+/// No piece of a file is taken at once while the reading of so many peers is judged.
 const WAITING: usize = 64;
 
 /// A file's share of a turn is so many times that of memory: the kernel passes pages on, and copies
@@ -53,6 +53,7 @@ impl<N: Net> Reactor<N> {
                     wanted: page.len(),
                     sent: self.net.send(socket, &[IoSlice::new(page)], false),
                     is_file: false,
+                    roomy: false,
                 },
                 _ => match attempt(&mut self.net, socket, link, services, slot.writable, share) {
                     Ok(attempt) => attempt,
@@ -86,6 +87,9 @@ impl<N: Net> Reactor<N> {
                         slot.writable = false;
                     }
                     sent(link, services, n);
+                    if attempt.roomy {
+                        watch(&self.net, socket, link, services, key);
+                    }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => slot.writable = false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -118,8 +122,9 @@ impl<N: Net> Reactor<N> {
                 lane.services().readers.remove();
                 continue;
             };
-            let taken = taken(&self.net, socket, &link.out);
-            let (now, waits) = (services.now, link.state.stuck);
+            let held = self.net.unacknowledged(socket);
+            let taken = link.out.sent() as i64 - held as i64;
+            let (now, waits) = (services.now, link.state.stuck || held > LARGE);
             match services.readers.judge(waits, taken, now, &services.limits) {
                 Outcome::Stays => {}
                 Outcome::Leaves => link.state.judged = false,
@@ -147,6 +152,17 @@ fn wait_for_peer<N: Net, C, M>(
     key: Key,
 ) {
     link.state.stuck = true;
+    watch(net, socket, link, services, key);
+}
+
+/// Has a peer judged by how fast it reads, unless nobody is to be.
+fn watch<N: Net, C, M>(
+    net: &N,
+    socket: &N::Socket,
+    link: &mut Link<C>,
+    services: &mut Services<M>,
+    key: Key,
+) {
     if services.limits.read_rate > 0 && !std::mem::replace(&mut link.state.judged, true) {
         let taken = taken(net, socket, &link.out);
         let limits = &services.limits;
@@ -165,6 +181,8 @@ struct Attempt {
     wanted: usize,
     sent: io::Result<usize>,
     is_file: bool,
+    /// The kernel may have taken much more than it sent.
+    roomy: bool,
 }
 
 /// Why nothing can be sent.
@@ -194,19 +212,22 @@ fn attempt<N: Net, C, M>(
         _ if share == 0 => Err(Obstacle::Share),
         Front::Memory { slices: count, bytes, more } => {
             let sent = net.send(socket, &slices[..count], more);
-            Ok(Attempt { wanted: bytes, sent, is_file: false })
+            Ok(Attempt { wanted: bytes, sent, is_file: false, roomy: false })
         }
         Front::File { file, offset, len } => {
             let share = (share as u64).saturating_mul(FILE_SHARES);
             let wanted = if len <= share.saturating_add(FILE_REST) { len } else { share };
-            let trusted = link.out.sent() >= wanted && services.readers.len() <= WAITING;
+            let trusted = services.limits.read_rate > 0
+                && link.out.sent() >= wanted
+                && services.readers.len() < WAITING;
             let bulk = match wanted >= LARGE {
                 false => Bulk::Small,
                 true if trusted => Bulk::Roomy,
                 true => Bulk::Large,
             };
             let sent = net.send_file(socket, file, offset, wanted, bulk);
-            Ok(Attempt { wanted: wanted as usize, sent, is_file: true })
+            let roomy = bulk == Bulk::Roomy;
+            Ok(Attempt { wanted: wanted as usize, sent, is_file: true, roomy })
         }
     }
 }

@@ -251,8 +251,11 @@ impl Orders {
             for signal in signals.forever() {
                 match signal {
                     SIGHUP if self.terminal.as_ref().is_some_and(Terminal::is_closed) => {
-                        tracing::info!("the terminal closed");
-                        self.stop();
+                        // A shell says it, and the kernel may say it again: that is no second order.
+                        if !self.stopping.load(Ordering::Relaxed) {
+                            tracing::info!("the terminal closed");
+                            self.stop();
+                        }
                     }
                     SIGHUP => self.reload(),
                     SIGUSR1 => self.reopen_logs(),

@@ -153,6 +153,12 @@ impl App {
     /// Goes on with a request that middleware has let pass.
     fn passed(&mut self, ticket: Ticket) -> Option<Stage> {
         let (route, request) = self.later.as_mut()?.passed(ticket)?;
+        if matches!(route.endpoint.run, Run::Upload(_)) {
+            let (most, next) = (route.limits.body_bytes, route.chain.len());
+            let now = request.lane().local().now();
+            let start = Start { route, request, waits: None, next, body: None, decides: false };
+            return Some(self.start(start, most, true, now));
+        }
         // What has decided is gone, so nobody else holds the request.
         Some(match Rc::into_inner(request.0) {
             Some(request) => Stage::Gathering(Box::new(Gathering { route, request })),
@@ -353,7 +359,7 @@ impl Handler for App {
         let owned = Owned::of(head, params, route.label.clone(), place, extensions, lane);
         let most = route.limits.body_bytes;
         let reads = matches!(route.endpoint.run, Run::Upload(_));
-        let decides = !whole && !reads;
+        let decides = !whole && (!reads || waits.is_some());
         if decides && waits.is_none() {
             return Work(Stage::Gathering(Box::new(Gathering { route, request: owned })));
         }
@@ -385,6 +391,9 @@ impl Handler for App {
             let ticket = deciding.ticket;
             let Some(stage) = self.passed(ticket) else { return self.judge(deciding) };
             work.0 = stage;
+            if matches!(work.0, Stage::Answered { .. }) {
+                return Intake::Answer;
+            }
         }
         let (route, request) = match &mut work.0 {
             Stage::Ready(_) | Stage::Answered { .. } | Stage::Deciding(_) => return Intake::More,
