@@ -198,12 +198,18 @@ fn redirect(redirect: &Redirect, from: &str, path: &str, found: &mut Found) {
 }
 
 /// What a URL has before its path: scheme and host. Nothing of a path.
+///
+/// As browsers read it, to whom `\` is `/`, and any number of them stands before the host
+/// (<https://url.spec.whatwg.org/#special-authority-ignore-slashes-state>).
 fn host(url: &str) -> &str {
-    let start = match url.split_once("//") {
-        Some((before, _)) if matches!(before, "" | "http:" | "https:") => before.len() + 2,
+    let scheme = url.find(['/', '\\']).unwrap_or(url.len());
+    let slashes = url[scheme..].bytes().take_while(|byte| matches!(byte, b'/' | b'\\')).count();
+    let start = match &url[..scheme] {
+        "http:" | "https:" => scheme + slashes,
+        "" if slashes > 1 => slashes,
         _ => return "",
     };
-    let end = url[start..].find(['/', '?', '#']);
+    let end = url[start..].find(['/', '\\', '?', '#']);
     &url[..end.map_or(url.len(), |end| start + end)]
 }
 

@@ -119,6 +119,10 @@ fn what_makes_no_sense_is_said_at_once() {
                 { "path": "/h/{*rest}", "redirect": { "to": "https://a.org{rest}" } },
                 { "path": "/i/{host}", "redirect": { "to": "//{host}/" } },
                 { "path": "/j/{*rest}", "redirect": { "to": "https://a.org?from={rest}" } },
+                { "path": "/k/{*rest}", "redirect": { "to": "https:///{rest}" } },
+                { "path": "/m/{*rest}", "redirect": { "to": "///{rest}" } },
+                { "path": "/n/{*rest}", "redirect": { "to": "/\\{rest}" } },
+                { "path": "/p/{*rest}", "redirect": { "to": "https://a.org\\{rest}" } },
             ] },
             { "names": [], "routes": [] },
         ],
@@ -147,6 +151,9 @@ fn what_makes_no_sense_is_said_at_once() {
         ("hosts[0].routes[5].middleware.basic_auth.users[\"a:b\"]", "no colon"),
         ("hosts[0].routes[6].redirect.to", "could choose the host"),
         ("hosts[0].routes[7].redirect.to", "could choose the host"),
+        ("hosts[0].routes[9].redirect.to", "could choose the host"),
+        ("hosts[0].routes[10].redirect.to", "could choose the host"),
+        ("hosts[0].routes[11].redirect.to", "could choose the host"),
         ("hosts[1].names", "make it the default"),
     ];
     for (path, part) in expected {

@@ -330,9 +330,11 @@ fn redirect(settings: &Redirect) -> Endpoint {
             rest = after;
         }
         location.push_str(rest);
-        // `//host` would name another host where a path was meant. A target that says so itself is right.
-        if to.starts_with('/') && !to.starts_with("//") && location.starts_with("//") {
-            location.replace_range(0..location.len() - location.trim_start_matches('/').len(), "/");
+        // `//host` would name another host where a path was meant, and so would `/\host`, to browsers. A
+        // target that says so itself is right.
+        let slashes = |url: &str| url.len() - url.trim_start_matches(['/', '\\']).len();
+        if slashes(&to) == 1 && slashes(&location) > 1 {
+            location.replace_range(..slashes(&location), "/");
         }
         Response::redirect(status, &location)
     })

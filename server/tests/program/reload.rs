@@ -339,6 +339,7 @@ fn routes_do_what_they_say() {
     let folder = Scratch::folder("say", &[("a/b.txt", b"b")]);
     let config = json!({
         "port": 0, "host": "127.0.0.1", "workers": 1, "metrics": { "statsd": null },
+        "limits": { "lenient": true },
         "routes": [
             { "path": "/json", "static": { "dir": folder.path(), "listing": "json" } },
             { "path": "/html", "static": { "dir": folder.path(), "listing": "html" } },
@@ -368,6 +369,9 @@ fn routes_do_what_they_say() {
         ("/old/", "/new/"),
         ("/old/a/b", "/new/a/b"),
         ("/up//evil.example", "/evil.example"),
+        (r"/up/\evil.example/x", "/evil.example/x"),
+        (r"/up/\/\evil.example", "/evil.example"),
+        (r"/up/a/\b", r"/a/\b"),
         ("/cdn/a", "//cdn.example.org/a"),
     ] {
         assert_eq!(get(path, "*/*").field("Location"), Some(to));
