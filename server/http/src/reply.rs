@@ -64,6 +64,19 @@ const HEAD_ROOM: usize = 256;
 /// gather. More than elsewhere, because otherwise the head would be a piece of its own.
 pub(crate) const BEHIND_HEAD: usize = 2 * COPY_LIMIT;
 
+/// What stands in the place of an answer that the handler got wrong.
+pub(crate) const MALFORMED: &[u8] = b"the handler's answer was malformed\n";
+
+/// Whether [`Reply::respond`] makes a 500 of a response with this status and content.
+pub(crate) fn refuses(status: u16, content: &Content) -> bool {
+    match content.len() {
+        _ if !(200..600).contains(&status) => true,
+        Some(0) => false,
+        Some(_) => matches!(status, 204 | 205),
+        None => matches!(status, 204 | 205 | 304) || !matches!(content, Content::Stream(_)),
+    }
+}
+
 impl<'a> Reply<'a> {
     /// What surrounds the request.
     pub fn context(&mut self) -> &mut Context<'a> {
@@ -134,13 +147,15 @@ impl<'a> Reply<'a> {
 
     /// Answers with these fields and this content. Date, framing and Connection are added.
     ///
-    /// Content where the status allows none (204, 304 but for an unknown length, 1xx) makes the
-    /// answer a 500, which is counted.
+    /// Content where the status allows none (204, 205, and 304 if its length is unknown), and a status
+    /// below 200 or above 599, make the answer a 500, which is counted.
     pub fn respond(mut self, status: u16, fields: &FieldBlock, content: Content) -> Replied {
+        // Chunks around a part of unknown length cannot be told from the parts.
+        if refuses(status, &content) {
+            return self.malformed();
+        }
         let framing = match content.len() {
             Some(len) => Framing::of(status, Some(len)),
-            // Chunks around a part of unknown length cannot be told from the parts.
-            None if !matches!(content, Content::Stream(_)) => return self.malformed(),
             None if self.until_close => Framing::UntilClose,
             None => Framing::Chunked,
         };
@@ -190,14 +205,13 @@ impl<'a> Reply<'a> {
     /// Answers for a handler that got its answer wrong.
     #[cold]
     pub(crate) fn malformed(mut self) -> Replied {
-        let sorry = b"the handler's answer was malformed\n";
-        let framing = Framing::Length(sorry.len() as u64);
+        let framing = Framing::Length(MALFORMED.len() as u64);
         let typed = |head: &mut ResponseHead<'_>| {
             head.field("Content-Type", b"text/plain");
         };
         // Cannot fail: every part of it is right.
         if self.head(500, HEAD_ROOM, typed, framing).is_ok() && !self.head_only {
-            self.out.put(sorry);
+            self.out.put(MALFORMED);
         }
         Replied { status: 500, malformed: true, panicked: false }
     }

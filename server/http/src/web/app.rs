@@ -1,6 +1,6 @@
 //! Routes and their handlers, as a [`Handler`] of the protocol.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
@@ -36,6 +36,8 @@ const FUTURES: usize = 4096;
 pub struct App {
     table: Table,
     observer: Option<Box<dyn Observe>>,
+    /// When this turn began: streams that end otherwise than by themselves cannot ask for it.
+    clock: Rc<Cell<Nanos>>,
     /// Made for the first request that is not answered by its head alone.
     later: Option<Later>,
     futures: usize,
@@ -78,7 +80,7 @@ struct Gathering {
 
 impl App {
     pub(crate) fn new(table: Table) -> App {
-        App { table, observer: None, later: None, futures: FUTURES }
+        App { table, observer: None, clock: Rc::default(), later: None, futures: FUTURES }
     }
 
     /// An application without routes: everything is answered with 404.
@@ -101,7 +103,7 @@ impl App {
     /// Takes over the sites and the observer of another application: requests that begin from now on
     /// are theirs. Those under way end as they began. The limit of futures stays, once there was one.
     pub fn replace(&mut self, other: App) {
-        let App { table, observer, futures, later: _ } = other;
+        let App { table, observer, futures, clock: _, later: _ } = other;
         self.table = table;
         self.observer = observer;
         self.futures = futures;
@@ -113,7 +115,7 @@ impl App {
     }
 
     fn observe(&mut self, request: &Request<'_>, response: &mut Response, now: Nanos) {
-        observe(&mut self.observer, request, response, now);
+        observe(&mut self.observer, &self.clock, request, response, now);
     }
 
     /// Has a future work on a request.
@@ -185,7 +187,7 @@ impl App {
                     chain::show(&route.chain, route.chain.len(), &request, &mut response);
                     response
                 });
-                observe(&mut self.observer, &request, &mut response, request.now());
+                observe(&mut self.observer, &self.clock, &request, &mut response, request.now());
             }
             later.cancel(ticket);
         }
@@ -348,7 +350,7 @@ impl Handler for App {
         let whole = head.body() == BodyKind::None || !route.endpoint.takes_body;
         let waits = match ask(&route, &request, whole, bytes) {
             Early::Answered(mut response) => {
-                observe(&mut self.observer, &request, &mut response, now);
+                observe(&mut self.observer, &self.clock, &request, &mut response, now);
                 return Work(Stage::Answered { response, drains });
             }
             Early::Goes(waits) => waits,
@@ -426,7 +428,7 @@ impl Handler for App {
             chain::show(&route.chain, route.chain.len(), &request, &mut response);
             response
         });
-        observe(&mut self.observer, &request, &mut response, request.now());
+        observe(&mut self.observer, &self.clock, &request, &mut response, request.now());
         work.0 = Stage::Answered { response, drains: false };
         Intake::Answer
     }
@@ -488,6 +490,7 @@ impl Handler for App {
         if let Some(later) = &mut self.later {
             later.turn(wakes);
         }
+        self.clock.set(wakes.now());
         if let Some(observer) = &mut self.observer {
             observer.flush();
         }

@@ -1,11 +1,15 @@
 //! Whoever sees every response.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use corelane_eventloop::Nanos;
 use corelane_parser::http1::Method;
 
 use super::request::Request;
 use super::response::Response;
 use crate::content::{Content, Produce, Produced, Sink};
+use crate::reply::{self, MALFORMED};
 
 /// Sees every response of an application, for logs.
 pub trait Observe {
@@ -43,22 +47,26 @@ impl Observe for Box<dyn Observe> {
     }
 }
 
-/// Tells the observer of a response.
+/// Tells the observer of a response. The clock is for streams, and somebody else's to move.
 pub(crate) fn observe(
     observer: &mut Option<Box<dyn Observe>>,
+    clock: &Rc<Cell<Nanos>>,
     request: &Request<'_>,
     response: &mut Response,
     now: Nanos,
 ) {
     let Some(observer) = observer else { return };
-    let status = if response.malformed { 500 } else { response.status };
-    let is_sent = !response.malformed && !matches!(request.method(), Method::Head);
-    if is_sent
+    let status = response.status;
+    if response.malformed || reply::refuses(status, &response.content) {
+        return observer.answered(request, 500, Some(MALFORMED.len() as u64), now);
+    }
+    if !matches!(request.method(), Method::Head)
         && matches!(response.content, Content::Stream(_))
         && let Some(ended) = observer.begun(request, status, now)
     {
         if let Content::Stream(inner) = std::mem::take(&mut response.content) {
-            let watched = Watched { inner, bytes: 0, now, ended: Some(ended) };
+            clock.set(now);
+            let watched = Watched { inner, bytes: 0, clock: clock.clone(), ended: Some(ended) };
             response.content = Content::Stream(Box::new(watched));
         }
         return;
@@ -70,8 +78,7 @@ pub(crate) fn observe(
 struct Watched {
     inner: Box<dyn Produce>,
     bytes: u64,
-    /// When it was last asked.
-    now: Nanos,
+    clock: Rc<Cell<Nanos>>,
     ended: Option<Ended>,
 }
 
@@ -80,11 +87,11 @@ impl Produce for Watched {
         let before = sink.bytes;
         let produced = self.inner.produce(sink);
         self.bytes += sink.bytes - before;
-        self.now = sink.now();
+        self.clock.set(sink.now());
         if produced == Produced::End
             && let Some(ended) = self.ended.take()
         {
-            ended(self.bytes, true, self.now);
+            ended(self.bytes, true, sink.now());
         }
         produced
     }
@@ -94,7 +101,7 @@ impl Produce for Watched {
 impl Drop for Watched {
     fn drop(&mut self) {
         if let Some(ended) = self.ended.take() {
-            ended(self.bytes, false, self.now);
+            ended(self.bytes, false, self.clock.get());
         }
     }
 }

@@ -1,7 +1,10 @@
 //! Answers that are made while they are sent.
 
-use corelane_eventloop::{End, Nanos};
-use corelane_http::web::{Endpoint, OwnedRequest, Request, Response, Routes};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use corelane_eventloop::{End, Faults, Nanos};
+use corelane_http::web::{Ended, Endpoint, Observe, OwnedRequest, Request, Response, Routes};
 use corelane_http::{Produce, Produced, Sink};
 
 use crate::rig::{Rig, gets};
@@ -138,4 +141,74 @@ fn a_writer_learns_that_its_client_is_gone() {
     rig.world.reset(client);
     rig.pass(Nanos::from_millis(30));
     assert_eq!(rig.in_flight(), 0);
+}
+
+/// Gives some, and waits.
+struct Waits(bool);
+
+impl Produce for Waits {
+    fn produce(&mut self, sink: &mut Sink<'_>) -> Produced {
+        if !std::mem::replace(&mut self.0, true) {
+            sink.put(b"some");
+        }
+        Produced::Wait
+    }
+}
+
+struct Log(Rc<RefCell<Vec<String>>>);
+
+impl Observe for Log {
+    fn answered(&mut self, _: &Request<'_>, status: u16, bytes: Option<u64>, _: Nanos) {
+        self.0.borrow_mut().push(format!("{status} {bytes:?}"));
+    }
+
+    fn begun(&mut self, _: &Request<'_>, status: u16, _: Nanos) -> Option<Ended> {
+        let log = self.0.clone();
+        Some(Box::new(move |bytes, whole, end| {
+            log.borrow_mut().push(format!("{status} {bytes} {whole} {}", end.as_secs()));
+        }))
+    }
+}
+
+fn observed(routes: Routes) -> (Rig, Rc<RefCell<Vec<String>>>) {
+    let seen = Rc::default();
+    let app = routes.build().unwrap().observed_by(Log(Rc::clone(&seen)));
+    (Rig::new(app, 1, Faults::NONE), seen)
+}
+
+#[test]
+fn a_stream_that_is_left_ends_when_it_is_left() {
+    let waits = |_: &Request<'_>| Response::stream("text/plain", Waits(false));
+    let (mut rig, seen) = observed(Routes::new().get("/", waits));
+    let client = rig.connect();
+    rig.world.send(client, gets(&["/"]).as_ref());
+    rig.pass(Nanos::from_secs(100));
+    assert_eq!(*seen.borrow(), [""; 0]);
+    let left = rig.world.now().as_secs();
+    rig.world.reset(client);
+    rig.pass(Nanos::from_millis(10));
+    assert_eq!(*seen.borrow(), [format!("200 4 false {left}")]);
+}
+
+/// A response that becomes a 500 is seen as one.
+#[test]
+fn what_is_seen_is_what_is_sent() {
+    let stream = |status| {
+        move |_: &Request<'_>| Response::stream("text/plain", Lines(1)).with_status(status)
+    };
+    let text = |status| move |_: &Request<'_>| Response::text("text").with_status(status);
+    for (routes, expected) in [
+        (Routes::new().get("/", stream(200)), "200 1000 true 1"),
+        (Routes::new().get("/", stream(204)), "500 Some(35)"),
+        (Routes::new().get("/", stream(205)), "500 Some(35)"),
+        (Routes::new().get("/", stream(304)), "500 Some(35)"),
+        (Routes::new().get("/", text(205)), "500 Some(35)"),
+        (Routes::new().get("/", text(600)), "500 Some(35)"),
+    ] {
+        let (mut rig, seen) = observed(routes);
+        let answer = rig.converse(gets(&["/"])).remove(0);
+        assert_eq!(*seen.borrow(), [expected]);
+        assert_eq!(&expected[..3], answer.status.to_string());
+        assert!(answer.status != 500 || answer.body.len() == 35, "{answer:?}");
+    }
 }
