@@ -55,8 +55,9 @@ impl Extensions {
         self.id.get_or_init(id);
     }
 
+    /// The id of the request, if it was given one; in a clone, if it had it then.
     #[inline]
-    pub(crate) fn id(&self) -> Option<&Id> {
+    pub fn id(&self) -> Option<&Id> {
         self.id.get()
     }
 }

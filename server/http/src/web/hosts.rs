@@ -67,7 +67,7 @@ impl Hosts {
                 || matches!(byte, b'-' | b'.' | b'_')
                 || matches!(byte, b'[' | b']' | b':')
         };
-        if plain.is_empty() || !plain.bytes().all(valid) {
+        if plain.bytes().all(|byte| byte == b'.') || !plain.bytes().all(valid) {
             return Err(error("a host is a name or an address without a port, or `*.` and a name"));
         }
         let name = name.to_ascii_lowercase();
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn names_that_are_none_are_refused() {
-        for name in ["", "*.", "a b", "*", "ex*mple.org", "a/b"] {
+        for name in ["", ".", "*.", "*..", "a b", "*", "ex*mple.org", "a/b"] {
             assert!(Hosts::new(Routes::new()).host(name, Routes::new()).is_err(), "{name}");
         }
         let twice = Hosts::new(Routes::new()).host("a", Routes::new()).unwrap();
