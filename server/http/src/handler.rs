@@ -43,9 +43,9 @@ pub trait Handler {
 
     /// Whether the body of this request, which has one, is wanted. Asked once, after
     /// [`begin`](Handler::begin) and before the client is told to go on (`Expect: 100-continue`). After
-    /// [`Intake::Hold`] it is neither told so nor read until that is decided. After [`Intake::Answer`],
-    /// [`reply`](Handler::reply) comes at once, and the connection closes after the answer (RFC 9110
-    /// §10.1.1).
+    /// [`Intake::Hold`] it is neither told so nor read until that is decided, for which there is no
+    /// deadline but the handler's own. After [`Intake::Answer`], [`reply`](Handler::reply) comes at
+    /// once, and the connection closes after the answer (RFC 9110 §10.1.1).
     fn wants_body(&mut self, request: &Self::Request) -> Intake {
         let _ = request;
         Intake::More

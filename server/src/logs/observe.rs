@@ -18,8 +18,9 @@ const HTTP11: &str = "HTTP/1.1";
 /// The line of a response whose length is known is written when it is about to be sent: `body_bytes_sent` is
 /// that length, also if the client leaves before the end. The line of one that is made while it is sent (by
 /// a handler, or since it is compressed) is written at its end, with what was made of it, and with
-/// `incomplete` as reason of the close if that was not all. What the protocol refuses by itself (a malformed request, a timeout) has no line; it is in the program's log
-/// and in the metrics. The user is whom middleware has left as a [`User`], the id that of
+/// `incomplete` as reason of the close if that was not all. What the protocol refuses by itself (a
+/// malformed request, a timeout) has no line; it is in the program's log and in the metrics. The user is
+/// whom middleware has left as a [`User`], the id that of
 /// [`RequestId`](corelane_http::middleware::RequestId); another reason of a close is not known here.
 ///
 /// ```

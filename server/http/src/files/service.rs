@@ -46,8 +46,8 @@ struct Visit<'r, 'a> {
 }
 
 impl Service {
-    /// The whole of a file that is remembered and fresh, for a request that says no more than which
-    /// codings it takes: most requests.
+    /// The whole of a file that is remembered and fresh, for a request that has no condition and no
+    /// range: most requests.
     fn ready(&self, glance: &Glance<'_, '_>) -> Option<Rc<Ready>> {
         if !matches!(glance.head.method(), Method::Get | Method::Head)
             || Conditions::are_among(glance.head.fields())

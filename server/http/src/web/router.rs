@@ -9,7 +9,8 @@ use super::params::Params;
 use super::pattern::{self, Pattern};
 
 /// Paths to values. Whole paths are found by a hash table, those with parameters by a radix tree
-/// ([matchit](https://docs.rs/matchit)).
+/// ([matchit](https://docs.rs/matchit)). While the latter are at most eight, and `{*name}` is the only
+/// parameter of each (a site of folders), their prefixes are compared instead: the same result for less.
 ///
 /// A pattern is a path in which `{name}` stands for one segment, or a part of one (`{name}.json`), of
 /// at least one byte, and `{*name}`, at the end, for all that follows, at least one byte. Braces that
