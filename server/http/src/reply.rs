@@ -205,6 +205,11 @@ impl<'a> Reply<'a> {
     /// Answers for a handler that got its answer wrong.
     #[cold]
     pub(crate) fn malformed(mut self) -> Replied {
+        tracing::error!(
+            conn = %self.context.conn(),
+            peer = %self.context.peer(),
+            "a handler's answer was malformed: a field or a status that cannot be sent"
+        );
         let framing = Framing::Length(MALFORMED.len() as u64);
         let typed = |head: &mut ResponseHead<'_>| {
             head.field("Content-Type", b"text/plain");

@@ -139,9 +139,10 @@ fn static_files(files: &StaticFiles, path: &str, found: &mut Found) {
     for (status, file) in &files.errors {
         let path = key_path(&errors, status);
         match status.parse::<u16>() {
-            Ok(400..=599) if exists => found.file(&path, &dir.join(file.get())),
-            Ok(400..=599) => {}
-            _ => found.error(path, "expected a status from 400 to 599"),
+            Ok(403 | 404 | 500 | 503) if exists => found.file(&path, &dir.join(file.get())),
+            Ok(403 | 404 | 500 | 503) => {}
+            _ => found
+                .error(path, "expected a status that files are refused with: 403, 404, 500, 503"),
         }
     }
     let rules = key_path(path, "cache_control");

@@ -62,7 +62,7 @@ section! {
         hidden: bool = false => Hot;
         /// Symbolic links: followed where they lead `inside` of the folder, `deny`ed, or `follow`ed.
         symlinks: Symlinks = "inside" => Hot;
-        /// Files for errors, by status: `{"404": "404.html"}`.
+        /// Files for errors, by status: `{"404": "404.html"}`; 403, 404, 500 and 503.
         errors: BTreeMap<String, FileName> = {} => Hot;
         /// Character set of text files; null to name none.
         charset: Option<String> = "utf-8" => Hot;

@@ -146,7 +146,7 @@ fn what_makes_no_sense_is_said_at_once() {
         ("hosts[0].routes[3].redirect.to", "has no parameter `tail`"),
         ("hosts[0].routes[4].static", "write `/docs`"),
         ("hosts[0].routes[4].static.fallback", "none.html: No such file"),
-        ("hosts[0].routes[4].static.errors.200", "from 400 to 599"),
+        ("hosts[0].routes[4].static.errors.200", "403, 404, 500, 503"),
         ("hosts[0].routes[5].redirect.to", "without end"),
         ("hosts[0].routes[5].middleware.basic_auth.users[\"a:b\"]", "no colon"),
         ("hosts[0].routes[6].redirect.to", "could choose the host"),

@@ -119,14 +119,16 @@ impl StaticFiles {
         Ok(self)
     }
 
-    /// The body of error answers of this status, such as 404: a file beneath the root, with the media
-    /// type of its name.
+    /// The body of error answers of this status, with which files are refused: 403, 404, 500 or 503. A
+    /// file beneath the root, with the media type of its name. For other errors there is
+    /// [`ErrorPages`](crate::middleware::ErrorPages).
     ///
     /// # Errors
-    /// If it is not the path of a file beneath the root, or the status is not 400 to 599.
+    /// If it is not the path of a file beneath the root, or the status is another.
     pub fn error_page(mut self, status: u16, path: &str) -> Result<StaticFiles, OptionError> {
-        if !(400..600).contains(&status) {
-            return Err(error("error_page", &status.to_string(), "an error is 400 to 599"));
+        if !matches!(status, 403 | 404 | 500 | 503) {
+            let why = "files are refused with 403, 404, 500 and 503";
+            return Err(error("error_page", &status.to_string(), why));
         }
         let path = file("error_page", path)?;
         self.options.error_pages.retain(|(known, _)| *known != status);

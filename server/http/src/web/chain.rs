@@ -23,7 +23,8 @@ pub type LocalFuture<T> = Pin<Box<dyn Future<Output = T>>>;
 /// ```
 /// use corelane_http::web::{Before, Middleware, Request, Response};
 ///
-/// /// Adds how long the handler took.
+/// /// Adds how long the client has waited, by the lane's clock: it stands still while a handler runs,
+/// /// so this is what `async` handlers and slow uploads took.
 /// struct ServerTiming;
 ///
 /// impl Middleware for ServerTiming {

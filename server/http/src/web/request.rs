@@ -129,7 +129,7 @@ impl<'a> Request<'a> {
         self.place.conn
     }
 
-    /// The lane's clock.
+    /// The lane's clock. It stands still within a turn: what a plain handler takes cannot be seen by it.
     pub fn now(&self) -> Nanos {
         self.place.now
     }

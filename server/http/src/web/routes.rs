@@ -138,7 +138,8 @@ impl Routes {
         self.on("DELETE", pattern, Endpoint::new(f))
     }
 
-    /// A method, in capitals as it is sent, of a path, by any kind of endpoint.
+    /// A method, in capitals as it is sent, of a path, by any kind of endpoint. A known method in other
+    /// letters is refused when the routes are built: methods are told apart by case (RFC 9110 §9.1).
     pub fn on(mut self, method: &str, pattern: &str, endpoint: Endpoint) -> Routes {
         self.add(Some(method.into()), pattern, endpoint);
         self
@@ -291,6 +292,13 @@ impl Routes {
                 links.extend(entry.chain);
                 let label = entry.name.unwrap_or_else(|| pattern.as_str().into());
                 let route = route(entry.endpoint, links, Some(label));
+                if let Some(method) = entry.method.as_deref()
+                    && method != method.to_ascii_uppercase()
+                    && METHODS.contains(&&*method.to_ascii_uppercase())
+                {
+                    let reason = format!("the method `{method}` is written in capitals");
+                    return Err(RouteError { pattern, reason });
+                }
                 let taken = match &entry.method {
                     Some(method) => resource.methods.iter().any(|(other, _)| other == method),
                     None => resource.any.is_some(),
@@ -316,6 +324,10 @@ impl Routes {
         Ok(Site { router, fallback: route(fallback, chain, None), server })
     }
 }
+
+/// The methods that are known by name (RFC 9110 §9.3, RFC 5789).
+const METHODS: [&str; 9] =
+    ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
 
 fn not_found(_: &Request<'_>) -> Response {
     Response::problem(404, "there is nothing at this path")

@@ -218,3 +218,15 @@ fn routes_that_contradict_each_other_are_refused() {
         Routes::new().get("/{a}", |_: &Request<'_>| "open").get("/b", |_: &Request<'_>| "literal");
     assert_eq!(bodies_of(Rig::calm(literal).converse(gets(&["/a", "/b"]))), "open,literal");
 }
+
+#[test]
+fn a_method_in_small_letters_is_refused() {
+    let on = |method| Routes::new().on(method, "/", Endpoint::new(|_: &Request<'_>| "")).build();
+    for method in ["get", "Post", "dELETE"] {
+        assert!(on(method).is_err_and(|error| error.to_string().contains(method)), "{method}");
+    }
+    // One's own are one's own.
+    for method in ["GET", "PURGE", "purge"] {
+        assert!(on(method).is_ok(), "{method}");
+    }
+}

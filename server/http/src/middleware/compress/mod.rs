@@ -377,8 +377,11 @@ impl Middleware for Compress {
     fn after(&self, request: &Request<'_>, response: &mut Response) {
         // A 304 says what the 200 would have said (RFC 9110 §15.4.5): else a cache would not know
         // that it is about what it holds (RFC 9111 §4.3.4).
-        if response.status() == 304 && holds_compressed(request, response) {
-            weaken(response);
+        // Whether that would have varied depends on its type, which is not said here.
+        if response.status() == 304 {
+            if holds_compressed(request, response) {
+                weaken(response);
+            }
             response.vary("Accept-Encoding");
             return;
         }
