@@ -358,6 +358,8 @@ impl Net for MioNet {
         len: u64,
         bulk: Bulk,
     ) -> io::Result<usize> {
+        #[cfg(not(target_os = "linux"))]
+        let _ = bulk;
         match (file.as_os(), file.in_memory()) {
             #[cfg(target_os = "linux")]
             (Some(file), _)
