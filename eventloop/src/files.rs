@@ -117,7 +117,7 @@ pub trait Files {
     /// keeps its number and is opened anew, so that a directory that was replaced is seen.
     ///
     /// # Errors
-    /// If the directory cannot be opened, there were 65,536 already, or the driver gives no access.
+    /// If the directory cannot be opened, its number would be beyond 2^32, or the driver gives no access.
     fn open_root(&mut self, directory: &Path) -> io::Result<RootId> {
         self.open_root_with(directory, Links::Within)
     }

@@ -44,7 +44,8 @@ impl OsFiles {
     /// Gives access to what is beneath this directory, and says by which number.
     ///
     /// # Errors
-    /// If the directory cannot be opened, or there were 65,536 already.
+    /// If the directory cannot be opened, or the numbers are used up: there are 2^32, and none is
+    /// given twice.
     pub fn add_root(&mut self, directory: &Path) -> io::Result<RootId> {
         self.add_root_with(directory, Links::Within)
     }
@@ -56,7 +57,7 @@ impl OsFiles {
     /// As [`OsFiles::add_root`].
     pub fn add_root_with(&mut self, directory: &Path, links: Links) -> io::Result<RootId> {
         let id = RootId::try_from(self.roots.len())
-            .map_err(|_| io::Error::other("too many roots: at most 65,536"))?;
+            .map_err(|_| io::Error::other("too many roots were opened: restart the program"))?;
         self.roots.push(Some(Root { directory: open_directory(directory)?, links }));
         if let Err(error) = self.beneath(id, Path::new("."), OFlags::PATH) {
             self.roots.pop();

@@ -81,8 +81,8 @@ pub(crate) trait Net {
         slices: &[IoSlice<'_>],
         more: bool,
     ) -> io::Result<usize>;
-    /// Sends a range of a file; 0 means that the file ends before `offset`. How
-    /// much the kernel makes of it at once is for `bulk` to say.
+    /// Sends a range of a file; 0 means that the file ends before `offset`. `bulk` says how much the
+    /// kernel should make of it at once, where it lets itself be told.
     fn send_file(
         &mut self,
         socket: &mut Self::Socket,
