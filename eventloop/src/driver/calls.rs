@@ -183,6 +183,42 @@ mod tests {
     }
 
     #[test]
+    fn a_file_has_room_and_the_limits_are_as_before() {
+        let path = std::env::temp_dir().join(format!("corelane-room-{}", std::process::id()));
+        std::fs::write(&path, vec![b'x'; 16 << 20]).expect("a file");
+        let file = std::fs::File::open(&path).expect("the file");
+        std::fs::remove_file(&path).expect("the file");
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        // How much of the file the kernel takes for a client that reads nothing.
+        let taken = |limit: u32, roomy: bool| {
+            let client = std::net::TcpStream::connect(listener.local_addr().expect("an address"));
+            let client = client.expect("a connection");
+            let (server, _) = listener.accept().expect("a connection");
+            server.set_nonblocking(true).expect("a setting");
+            let server = TcpStream::from_std(server);
+            let options = socket2::SockRef::from(&server);
+            options.set_tcp_notsent_lowat(limit).expect("a setting");
+            let mut taken = 0;
+            loop {
+                let send = || send_file(&server, &file, taken, (16 << 20) - taken);
+                match corked(&server, || if roomy { with_room(&server, send) } else { send() }) {
+                    Ok(n) => taken += n as u64,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            assert_eq!(options.tcp_notsent_lowat().expect("a setting"), limit);
+            assert!(!rustix::net::sockopt::tcp_cork(&server).expect("a setting"));
+            drop(client);
+            taken
+        };
+        let (tight, roomy) = (taken(64 * 1024, false), taken(64 * 1024, true));
+        assert!(roomy >= tight + 512 * 1024, "{roomy} bytes, and {tight} without");
+        // Who has more room already keeps it.
+        assert!(taken(2 * FILE_ROOM, true) >= roomy);
+    }
+
+    #[test]
     fn a_unix_socket_tells_at_least_what_the_peer_has_not_read() {
         let (server, client) = std::os::unix::net::UnixStream::pair().expect("a pair");
         server.set_nonblocking(true).expect("a setting");
