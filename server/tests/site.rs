@@ -4,20 +4,18 @@
 // Helpers outside of test functions are not covered by `allow-unwrap-in-tests`.
 #![allow(clippy::unwrap_used)]
 
+mod site_lane;
+
 use std::io;
 use std::path::Path;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use corelane::config::{Effective, Sources};
-use corelane::site::{Live, Source, http_config};
-use corelane_eventloop::{
-    Driver, Faults, File, Files, Lane, LaneConfig, Links, ListenOptions, Meta, Nanos, OsFiles,
-    Post, RootId, Sim, World,
-};
-use corelane_http::{Http, HttpCounters, HttpMetrics};
-use corelane_metrics::Registry;
+use corelane::site::Source;
+use corelane_eventloop::{File, Files, Links, Meta, Nanos, OsFiles, RootId};
+
+use crate::site_lane::SiteLane;
 
 fn load(limits: &str) -> Effective {
     let text = format!(
@@ -26,25 +24,11 @@ fn load(limits: &str) -> Effective {
     Sources::new().text("a.json", text).load().unwrap()
 }
 
-struct Rig {
-    world: World,
-    driver: Sim,
-    lane: Lane<Http<Live>>,
-}
+struct Rig(SiteLane);
 
 impl Rig {
-    /// A lane as the supervisor makes them: with what the protocol was told at the start.
     fn new(source: &Arc<Source>, started: &Effective) -> Rig {
-        let mut builder = Registry::builder();
-        let metrics = HttpMetrics::declare(&mut builder);
-        let registry = builder.build().unwrap();
-        let counters = HttpCounters::new(metrics, Rc::new(registry.shard(0).unwrap()));
-        let http = Http::new(Live::new(source.clone()), http_config(&started.config), counters);
-        let lane = Lane::new(http, LaneConfig::default(), Post::mesh(1, 16).remove(0));
-        let world = World::new(1, Faults::NONE);
-        let mut driver = world.driver();
-        driver.listen(0, ListenOptions { eager: true });
-        Rig { world, driver, lane }
+        Rig(SiteLane::new(source, started, Box::new(OsFiles::new())))
     }
 
     fn ask(&mut self, fields: &str) -> String {
@@ -52,18 +36,14 @@ impl Rig {
     }
 
     fn send(&mut self, request: &str) -> String {
-        let client = self.world.connect(&self.driver, 0);
-        self.world.send(client, request.as_bytes());
+        let client = self.0.world.connect(&self.0.driver, 0);
+        self.0.world.send(client, request.as_bytes());
         self.pass();
-        String::from_utf8(self.world.received(client)).unwrap()
+        String::from_utf8(self.0.world.received(client)).unwrap()
     }
 
     fn pass(&mut self) {
-        let until = self.world.now() + Nanos::from_millis(100);
-        while self.world.now() < until {
-            let rest = until.since(self.world.now());
-            self.driver.turn(&mut self.lane, Some(rest)).unwrap();
-        }
+        self.0.pass(Nanos::from_millis(100));
     }
 }
 
@@ -112,9 +92,9 @@ impl Files for Late {
 fn a_lane_that_cannot_follow_keeps_all_of_its_old_site_and_tries_again() {
     let started = load("{}");
     let source = Source::new(started.clone()).unwrap();
-    let mut rig = Rig::new(&source, &started);
     let there = Arc::new(AtomicBool::new(false));
-    rig.lane = rig.lane.with_files(Box::new(Late(there.clone(), OsFiles::new())));
+    let files = Late(there.clone(), OsFiles::new());
+    let mut rig = Rig(SiteLane::new(&source, &started, Box::new(files)));
     assert!(rig.ask("").ends_with("hello"));
     // The tests run in the folder of the package, which has no page of its own.
     let text = r#"{ "limits": { "max_requests": 1 }, "static_dir": "." }"#;

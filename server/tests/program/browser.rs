@@ -14,7 +14,7 @@ use corelane_http::web::{Endpoint, OwnedRequest, Request, Response, Routes};
 use crate::process::{Program, Scratch, corelane, scratch};
 
 #[path = "../../examples/web_server.rs"]
-#[allow(dead_code)]
+#[expect(dead_code, reason = "its `main` is the example's")]
 mod web_server;
 
 /// The browser. Continuous integration must have one; elsewhere tests say that they were skipped.

@@ -8,6 +8,8 @@
 mod folder;
 mod rig;
 mod rows;
+#[path = "../site_lane/mod.rs"]
+mod site_lane;
 
 use std::collections::BTreeSet;
 use std::path::Path;

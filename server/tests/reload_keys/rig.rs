@@ -1,25 +1,19 @@
-//! A lane that serves a configuration on a simulated network, with the files of the system.
+//! A lane that serves a configuration, and what can be seen of it from outside.
 
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use corelane::config::Effective;
 use corelane::logs::AccessLogSlot;
-use corelane::site::{Live, Source, http_config};
-use corelane_eventloop::{
-    Driver, Faults, Lane, LaneConfig, ListenOptions, Nanos, OsFiles, Post, Sim, World,
-};
-use corelane_http::{Http, HttpCounters, HttpMetrics};
-use corelane_metrics::Registry;
+use corelane::site::Source;
+use corelane_eventloop::{Driver, Nanos, OsFiles};
 
 use crate::rows::See;
+use crate::site_lane::SiteLane;
 
 pub(crate) struct Rig {
-    world: World,
-    driver: Sim,
-    lane: Lane<Http<Live>>,
+    site: SiteLane,
     slot: AccessLogSlot,
     log: PathBuf,
     pub(crate) source: Arc<Source>,
@@ -30,25 +24,12 @@ impl Rig {
         let source = Source::new(started.clone()).unwrap();
         let slot = AccessLogSlot::default();
         source.log_into(slot.clone());
-        let mut builder = Registry::builder();
-        let metrics = HttpMetrics::declare(&mut builder);
-        let registry = builder.build().unwrap();
-        let counters = HttpCounters::new(metrics, Rc::new(registry.shard(0).unwrap()));
-        let http = Http::new(Live::new(source.clone()), http_config(&started.config), counters);
-        let lane = Lane::new(http, LaneConfig::default(), Post::mesh(1, 16).remove(0));
-        let world = World::new(1, Faults::NONE);
-        let mut driver = world.driver();
-        driver.listen(0, ListenOptions { eager: true });
-        let lane = lane.with_files(Box::new(OsFiles::new()));
-        Rig { world, driver, lane, slot, log: log.to_owned(), source }
+        let site = SiteLane::new(&source, started, Box::new(OsFiles::new()));
+        Rig { site, slot, log: log.to_owned(), source }
     }
 
     pub(crate) fn pass(&mut self, time: Nanos) {
-        let until = self.world.now() + time;
-        while self.world.now() < until {
-            let rest = until.since(self.world.now());
-            self.driver.turn(&mut self.lane, Some(rest)).unwrap();
-        }
+        self.site.pass(time);
     }
 
     pub(crate) fn see(&mut self, see: &See) -> String {
@@ -57,14 +38,15 @@ impl Rig {
             See::Answer(request, time) => (request, *time),
             See::Slow(request) | See::Log(request) => (request, Nanos::from_millis(100)),
         };
-        let client = self.world.connect(&self.driver, 0);
-        self.world.send(client, request.as_bytes());
-        self.pass(time);
+        let site = &mut self.site;
+        let client = site.world.connect(&site.driver, 0);
+        site.world.send(client, request.as_bytes());
+        site.pass(time);
         let patience = Instant::now() + Duration::from_secs(20);
-        while matches!(see, See::Slow(_)) && self.world.received_len(client) == 0 {
+        while matches!(see, See::Slow(_)) && site.world.received_len(client) == 0 {
             assert!(Instant::now() < patience, "no answer");
             std::thread::sleep(Duration::from_millis(1));
-            self.driver.turn(&mut self.lane, Some(Nanos::ZERO)).unwrap();
+            site.driver.turn(&mut site.lane, Some(Nanos::ZERO)).unwrap();
         }
         if matches!(see, See::Log(_)) {
             if let Some(log) = self.slot.get() {
@@ -72,8 +54,8 @@ impl Rig {
             }
             return std::fs::read_to_string(&self.log).unwrap_or_default();
         }
-        let mut seen = String::from_utf8_lossy(&self.world.received(client)).into_owned();
-        if self.world.end(client).is_some() {
+        let mut seen = String::from_utf8_lossy(&site.world.received(client)).into_owned();
+        if site.world.end(client).is_some() {
             seen.push_str("<closed>");
         }
         seen
