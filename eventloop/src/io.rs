@@ -132,6 +132,11 @@ impl<'a, M> Io<'a, M> {
         self.out.exceeds(self.services.limits.high)
     }
 
+    /// The high watermark, in bytes.
+    pub fn high(&self) -> u64 {
+        self.services.limits.high
+    }
+
     /// True from the high watermark until the low one: so long the lane does not read the connection,
     /// and nothing that was expected from the peer can be late.
     pub fn is_held(&self) -> bool {
@@ -187,6 +192,19 @@ impl<'a, M> Io<'a, M> {
     /// and mail, but input and output of its own.
     pub fn host<'b>(&'b mut self, input: &'b [u8], out: &'b mut OutQueue) -> Io<'b, M> {
         Io { input, consumed: 0, out, state: self.state, services: self.services, key: self.key }
+    }
+
+    /// The same window, for a shorter time: to be kept in a structure of the protocol's own. What is
+    /// consumed through it is not consumed here.
+    pub fn reborrow(&mut self) -> Io<'_, M> {
+        Io {
+            input: &self.input[self.consumed..],
+            consumed: 0,
+            out: self.out,
+            state: self.state,
+            services: self.services,
+            key: self.key,
+        }
     }
 
     /// How much of the input has been consumed in this step.
@@ -273,6 +291,14 @@ impl<M> Turn<'_, M> {
     /// Has this lane take a turn, from any thread: see [`LaneHandle::waker`](crate::LaneHandle::waker).
     pub fn waker(&self) -> &Waker {
         self.services.post.waker()
+    }
+
+    /// Has a connection of this lane stepped with [`Event::Nudged`](crate::Event::Nudged) before the
+    /// output of this turn leaves: how one connection's words reach many others, since a step that
+    /// writes them is all that each takes. A connection that is gone, or done, is passed over; one
+    /// that is nudged twice is stepped twice.
+    pub fn nudge(&mut self, conn: Key) {
+        self.services.nudged.push(conn);
     }
 
     /// Sends mail to a connection, as [`Io::post`] does.

@@ -382,6 +382,7 @@ impl<P: Protocol> Lane<P> {
         }
         self.services.post.take_wake();
         self.protocol.turn(&mut Turn { services: &mut self.services });
+        self.run_nudges();
         if std::mem::take(&mut self.services.gates_moved) {
             self.services.gated_gone = 0;
             for key in std::mem::take(&mut self.services.gated) {
@@ -394,6 +395,21 @@ impl<P: Protocol> Lane<P> {
         if self.services.now >= self.drain_until {
             self.cut();
         }
+    }
+
+    /// Steps the connections that the protocol's stage asked for.
+    fn run_nudges(&mut self) {
+        if self.services.nudged.is_empty() {
+            return;
+        }
+        let mut nudged = std::mem::take(&mut self.services.nudged);
+        for key in nudged.drain(..) {
+            if self.phase(key) == Some(Phase::Open) {
+                self.step(key, Event::Nudged, &[]);
+            }
+        }
+        // Only the protocol's stage nudges, so nothing was added meanwhile: the memory is kept.
+        self.services.nudged = nudged;
     }
 
     /// Begins the end: every connection is told, and what is left at the deadline is cut.

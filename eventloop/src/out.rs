@@ -336,6 +336,12 @@ pub struct Out<'a> {
 }
 
 impl Out<'_> {
+    /// True if nothing waits to be sent.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// Copies `bytes` to the end of the output.
     #[inline]
     pub fn put(&mut self, bytes: &[u8]) {

@@ -101,6 +101,8 @@ pub enum Event<M> {
     /// be done in a few bytes, and return [`Flow::Finish`], [`Flow::Linger`] or [`Flow::Abort`].
     /// After any other flow the connection is closed with [`Closed::OutOfMemory`].
     Shed,
+    /// [`Turn::nudge`](crate::Turn::nudge) asked for this step.
+    Nudged,
     /// Mail from another connection or lane.
     Mail(M),
 }

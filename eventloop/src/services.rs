@@ -36,6 +36,8 @@ pub(crate) struct Services<M> {
     pub(crate) dirty: Vec<Key>,
     /// Connections to visit next turn without an event: yielded, resumed, or over their share.
     pub(crate) revisit: Vec<Key>,
+    /// Connections to step before the turn's output leaves, because the protocol asks for it.
+    pub(crate) nudged: Vec<Key>,
     /// Connections whose output stands at a shut gate.
     pub(crate) gated: Vec<Key>,
     /// How many of those are closed by now.
@@ -92,6 +94,7 @@ impl<M> Services<M> {
             connects: Vec::new(),
             dirty: Vec::new(),
             revisit: Vec::new(),
+            nudged: Vec::new(),
             gated: Vec::new(),
             gated_gone: 0,
             closing: Vec::new(),

@@ -7,6 +7,7 @@ pub mod apps;
 pub mod cli;
 #[cfg(feature = "cli")]
 pub mod config;
+pub mod handler;
 #[cfg(feature = "logs")]
 pub mod logs;
 #[cfg(feature = "cli")]

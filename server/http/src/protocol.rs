@@ -562,7 +562,7 @@ impl<H: Handler> Protocol for Http<H> {
                 if waits { self.go_on(conn, io) } else { self.standing(conn) }
             }
             Event::Mail(mail) => self.told(conn, mail, io),
-            Event::Opened => Flow::Read,
+            Event::Opened | Event::Nudged => Flow::Read,
             // What was sent before the end has been answered, or will be; what is incomplete never
             // will be.
             Event::Eof => {

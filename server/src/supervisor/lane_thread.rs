@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use corelane_acceptor::{Admission, Listener, Open, Targets};
 use corelane_eventloop::{
-    self as eventloop, Admit, Driver, Lane, LaneId, ListenOptions, ListenerId, Mio, Post, Protocol,
-    affinity,
+    self as eventloop, Admit, Driver, Lane, LaneId, ListenOptions, ListenerId, Mio, Nanos, Post,
+    Protocol, affinity,
 };
 use corelane_mempool::{Pool, PoolConfig};
 use corelane_metrics::{Registry, Shard};
@@ -33,11 +33,11 @@ pub(super) struct LaneDoor {
     pub(super) eager: bool,
 }
 
-pub(super) struct LaneThread<P: Protocol> {
+/// What a lane needs to run, apart from its engine.
+pub(super) struct LaneThread {
     pub(super) core: Option<usize>,
     pub(super) plan: Plan,
     pub(super) doors: Vec<LaneDoor>,
-    pub(super) make: Arc<Make<P>>,
     pub(super) registry: Arc<Registry>,
     pub(super) metrics: LaneMetrics,
     pub(super) open: Arc<Open>,
@@ -47,24 +47,32 @@ pub(super) struct LaneThread<P: Protocol> {
     pub(super) stopping: Arc<AtomicBool>,
 }
 
-impl<P: Protocol> LaneThread<P> {
+impl LaneThread {
     /// Turns the lane until it has stopped. `first` is its driver, made before the thread so that a
     /// server that lacks descriptors does not start; a successor's driver is made here.
-    pub(super) fn run(self, post: Post<P::Mail>, first: Mio, beat: Beat) -> io::Result<()> {
-        let result = self.serve(post, first, &beat);
+    pub(super) fn run<P: Protocol>(
+        self,
+        make: &Make<P>,
+        post: Post<P::Mail>,
+        first: Mio,
+        beat: Beat,
+    ) -> io::Result<()> {
+        let result = self.serve(make, post, first, &beat);
         if result.is_ok() {
             beat.end();
         }
         result
     }
 
-    fn serve(mut self, mut post: Post<P::Mail>, first: Mio, beat: &Beat) -> io::Result<()> {
+    fn serve<P: Protocol>(
+        mut self,
+        make: &Make<P>,
+        mut post: Post<P::Mail>,
+        first: Mio,
+        beat: &Beat,
+    ) -> io::Result<()> {
         let id = post.lane();
-        if let Some(core) = self.core
-            && let Err(error) = affinity::pin(core)
-        {
-            tracing::warn!(lane = id, core, %error, "not pinned: the lane runs on any core");
-        }
+        self.pin(id);
         let mut next = Some(first);
         loop {
             let begun = Instant::now();
@@ -81,10 +89,11 @@ impl<P: Protocol> LaneThread<P> {
             };
             self.targets.set_up(id.into(), true);
             let shard = Rc::new(self.registry.shard(id.into()).map_err(io::Error::other)?);
-            let mut lane = self.lane(post, shard.clone());
+            let mut lane = self.lane(make(id, shard.clone()), post);
             // The lane survives a panic of its engine just long enough to give back its post.
-            match catch_unwind(AssertUnwindSafe(|| self.turn(&mut driver, &mut lane, &shard, beat)))
-            {
+            match catch_unwind(AssertUnwindSafe(|| {
+                self.turn(&mut driver, &mut lane, &shard, beat, None, || ())
+            })) {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(error)) => tracing::error!(lane = id, %error, "the lane's poll failed"),
                 Err(_) => tracing::error!(lane = id, "the lane panicked"),
@@ -108,16 +117,28 @@ impl<P: Protocol> LaneThread<P> {
         }
     }
 
-    fn turn(
+    pub(super) fn pin(&self, lane: LaneId) {
+        if let Some(core) = self.core
+            && let Err(error) = affinity::pin(core)
+        {
+            tracing::warn!(lane, core, %error, "not pinned: the lane runs on any core");
+        }
+    }
+
+    /// Turns a lane until it has stopped. A turn waits so long at most, and is followed by `each`.
+    pub(super) fn turn<P: Protocol>(
         &mut self,
         driver: &mut Mio,
         lane: &mut Lane<P>,
         shard: &Shard,
         beat: &Beat,
+        wait: Option<Nanos>,
+        mut each: impl FnMut(),
     ) -> io::Result<()> {
         let mut publisher = Publisher::new(self.metrics.clone());
         while !lane.is_finished() {
-            driver.turn(lane, None)?;
+            driver.turn(lane, wait)?;
+            each();
             beat.turned();
             if !self.doors.is_empty() && self.is_stopping() {
                 // As long as anyone holds a listener, clients connect to it and wait for nothing.
@@ -145,7 +166,7 @@ impl<P: Protocol> LaneThread<P> {
         Ok(driver)
     }
 
-    fn lane(&self, post: Post<P::Mail>, shard: Rc<Shard>) -> Lane<P> {
+    pub(super) fn lane<P: Protocol>(&self, protocol: P, post: Post<P::Mail>) -> Lane<P> {
         let id = post.lane();
         let mut config = PoolConfig { budget: self.plan.budget.clone(), ..PoolConfig::default() };
         let smallest = config.class_min;
@@ -177,8 +198,7 @@ impl<P: Protocol> LaneThread<P> {
         };
         let mut config = self.plan.lane.clone();
         config.seed ^= self.plan.seed[0];
-        let mut lane =
-            Lane::new((self.make)(id, shard), config, post).with_pool(pool).with_admit(admit);
+        let mut lane = Lane::new(protocol, config, post).with_pool(pool).with_admit(admit);
         #[cfg(target_os = "linux")]
         {
             lane = lane.with_files(Box::new(eventloop::OsFiles::new()));

@@ -36,6 +36,7 @@
 //! ```
 
 mod admit;
+mod here;
 mod lane_metrics;
 mod lane_thread;
 mod memory;
@@ -60,6 +61,7 @@ use corelane_eventloop::{
 use corelane_mempool::Budget;
 use corelane_metrics::{CounterId, Registry, RegistryBuilder, Shard};
 
+pub use self::here::Here;
 pub use self::lane_metrics::LaneMetrics;
 pub use self::plan::{AcceptMode, Door, Plan};
 pub use self::pulse::Pulse;
@@ -151,7 +153,6 @@ impl Supervisor {
                 core: plan.cores.get(index % plan.cores.len().max(1)).copied(),
                 plan: plan.clone(),
                 doors: doors.of_lane(index),
-                make: make.clone(),
                 registry: registry.clone(),
                 metrics: metrics.clone(),
                 open: open.clone(),
@@ -176,7 +177,8 @@ impl Supervisor {
         for (index, (thread, post, driver)) in lanes.into_iter().enumerate() {
             let name = format!("{}-{index}", plan.name);
             let beat = pulse.beat(index);
-            let run = move || thread.run(post, driver, beat);
+            let make = make.clone();
+            let run = move || thread.run(&*make, post, driver, beat);
             match thread::Builder::new().name(name).spawn(run) {
                 Ok(thread) => server.threads.push(thread),
                 Err(error) => {
@@ -372,6 +374,11 @@ impl Server {
     /// Tells whether its lanes are alive, from any thread.
     pub fn pulse(&self) -> Pulse {
         self.pulse.clone()
+    }
+
+    /// True once every lane has ended.
+    pub fn is_finished(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
     }
 
     /// As [`Stopper::stop`].

@@ -1,0 +1,209 @@
+//! What the connections of a lane said in one turn: written once, however many hear it.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use corelane_eventloop::{COPY_LIMIT, Chunk, ConnId, Out};
+use corelane_mempool::Shared;
+
+use super::framing::{FrameError, Framing};
+use super::topic::{Payload, Slow, To};
+
+/// Bytes that may be said in a turn before connections are no longer read: what one message adds comes
+/// on top. A receiver that stops reading may hold so much, besides what its watermark allows.
+const TURN_BYTES: usize = 64 << 10;
+/// The same for long words, which stand apart.
+const TURN_SHARED_BYTES: usize = 1 << 20;
+
+/// Messages of a turn, being written.
+#[derive(Default)]
+pub(super) struct Log {
+    bytes: Vec<u8>,
+    shared: Vec<Shared>,
+    shared_bytes: usize,
+    entries: Vec<Entry>,
+}
+
+/// One message.
+struct Entry {
+    to: To,
+    from: Option<ConnId>,
+    slow: Slow,
+    /// Where in the batch's bytes it is, with what surrounds it.
+    start: usize,
+    end: usize,
+    /// Long words stand apart: which, and before which of those bytes they come.
+    apart: Option<(usize, usize)>,
+}
+
+/// Messages of a turn, done. Many hold it.
+pub(super) struct Batch {
+    bytes: Shared,
+    shared: Vec<Shared>,
+    entries: Vec<Entry>,
+    runs: Vec<Run>,
+}
+
+/// Messages in a row for the same receivers.
+pub(super) struct Run {
+    pub(super) to: To,
+    entries: Range<usize>,
+    /// Their bytes in all, and where they are if none stands apart.
+    len: usize,
+    plain: Option<Range<usize>>,
+}
+
+/// A message as its receiver sees it.
+pub(super) struct Words<'b> {
+    batch: &'b Batch,
+    entry: &'b Entry,
+}
+
+impl Log {
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// No more should be said in this turn.
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes.len() >= TURN_BYTES || self.shared_bytes >= TURN_SHARED_BYTES
+    }
+
+    /// Adds a message.
+    ///
+    /// # Errors
+    /// If the framing has no such message.
+    pub(super) fn add(
+        &mut self,
+        framing: Framing,
+        to: To,
+        from: Option<ConnId>,
+        payload: Payload<'_>,
+        slow: Slow,
+    ) -> Result<(), FrameError> {
+        let len = payload.as_slice().len();
+        let head = framing.head(len)?;
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(head.as_slice());
+        let apart = if len >= COPY_LIMIT {
+            self.shared.push(payload.into_shared());
+            self.shared_bytes += len;
+            Some((self.shared.len() - 1, self.bytes.len()))
+        } else {
+            self.bytes.extend_from_slice(payload.as_slice());
+            None
+        };
+        self.bytes.extend_from_slice(framing.tail());
+        let end = self.bytes.len();
+        self.entries.push(Entry { to, from, slow, start, end, apart });
+        Ok(())
+    }
+
+    /// Ends the turn.
+    pub(super) fn finish(&mut self) -> Arc<Batch> {
+        let Log { bytes, shared, entries, .. } = std::mem::take(self);
+        let mut runs: Vec<Run> = Vec::new();
+        for (at, entry) in entries.iter().enumerate() {
+            let apart = entry.apart.map(|(index, _)| shared[index].len());
+            let len = entry.end - entry.start + apart.unwrap_or(0);
+            match runs.last_mut() {
+                Some(run) if run.to == entry.to => {
+                    run.entries.end = at + 1;
+                    run.len += len;
+                    run.plain = match (run.plain.take(), apart) {
+                        (Some(range), None) => Some(range.start..entry.end),
+                        _ => None,
+                    };
+                }
+                _ => runs.push(Run {
+                    to: entry.to,
+                    entries: at..at + 1,
+                    len,
+                    plain: apart.is_none().then_some(entry.start..entry.end),
+                }),
+            }
+        }
+        // The next turn is likely to be as long.
+        self.bytes.reserve(bytes.len().min(TURN_BYTES));
+        Arc::new(Batch { bytes: Shared::from(bytes), shared, entries, runs })
+    }
+}
+
+impl Batch {
+    pub(super) fn runs(&self) -> &[Run] {
+        &self.runs
+    }
+
+    /// The memory that it holds.
+    pub(super) fn bytes(&self) -> usize {
+        let entries = size_of::<Entry>() * self.entries.len();
+        self.bytes.len() + self.shared.iter().map(|words| words.len()).sum::<usize>() + entries
+    }
+
+    /// The messages of a run.
+    pub(super) fn words<'b>(&'b self, run: &Run) -> impl Iterator<Item = Words<'b>> + use<'b> {
+        self.entries[run.entries.clone()].iter().map(|entry| Words { batch: self, entry })
+    }
+
+    /// Whether somebody says something in this run.
+    pub(super) fn speaks(&self, run: &Run, who: ConnId) -> bool {
+        self.entries[run.entries.clone()].iter().any(|entry| entry.from == Some(who))
+    }
+
+    /// Writes a whole run.
+    pub(super) fn write(&self, run: &Run, out: &mut Out<'_>) {
+        match &run.plain {
+            Some(range) => self.piece(range.clone(), out),
+            None => self.words(run).for_each(|words| words.write(out)),
+        }
+    }
+
+    fn piece(&self, range: Range<usize>, out: &mut Out<'_>) {
+        // Who has not taken what came before may hold what it is given for long: it gets a copy, which
+        // counts as its own.
+        if range.len() < COPY_LIMIT || !out.is_empty() {
+            out.put(&self.bytes[range]);
+        } else {
+            out.push(Chunk::Shared(self.bytes.slice(range)));
+        }
+    }
+}
+
+impl Run {
+    /// How many messages.
+    pub(super) fn count(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Their bytes.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+}
+
+impl Words<'_> {
+    pub(super) fn from(&self) -> Option<ConnId> {
+        self.entry.from
+    }
+
+    pub(super) fn slow(&self) -> Slow {
+        self.entry.slow
+    }
+
+    pub(super) fn len(&self) -> usize {
+        let apart = self.entry.apart.map_or(0, |(index, _)| self.batch.shared[index].len());
+        self.entry.end - self.entry.start + apart
+    }
+
+    pub(super) fn write(&self, out: &mut Out<'_>) {
+        let Entry { start, end, apart, .. } = *self.entry;
+        match apart {
+            None => self.batch.piece(start..end, out),
+            Some((index, before)) => {
+                self.batch.piece(start..before, out);
+                out.push(Chunk::Shared(self.batch.shared[index].clone()));
+                self.batch.piece(before..end, out);
+            }
+        }
+    }
+}

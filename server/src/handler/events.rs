@@ -1,0 +1,396 @@
+//! The protocol that a handler is run by.
+
+use std::sync::Arc;
+
+use corelane_eventloop::{Closed, ConnId, Event, Flow, Io, LaneId, Nanos, Protocol, Turn};
+
+use super::batch::{Batch, Run, Words};
+use super::context::{Action, Context};
+use super::counters::{Count, HandlerCounters};
+use super::exchange::{Exchange, Presence};
+use super::framing::{Frame, FrameError, Framing};
+use super::handler::EventHandler;
+use super::hub::{HOLD_TIME, HandlerMail, Hub, Letter};
+use super::topic::Slow;
+
+/// Messages of one connection handled in one step, before the others have their turn.
+const STEP_MESSAGES: usize = 1024;
+/// Senders that one receiver holds at most.
+const HOLDS: usize = 64;
+
+/// Runs a handler on a lane.
+pub struct Events<H> {
+    handler: H,
+    hub: Hub,
+}
+
+/// One connection of a handler.
+pub struct Conn<C> {
+    own: C,
+    /// Input that was searched for the end of a message.
+    searched: usize,
+    /// The peer will send no more, and whether the handler knows.
+    ended: bool,
+    told: bool,
+    /// An answer is to come.
+    awaited: bool,
+    /// Until when a slow receiver keeps it from being read, and how many do.
+    held_until: Option<Nanos>,
+    holds: u32,
+    /// As a slow receiver: since when, and whom it keeps from being read.
+    slow: Option<Box<Slowness>>,
+}
+
+struct Slowness {
+    since: Nanos,
+    holding: Vec<ConnId>,
+}
+
+impl<H: EventHandler> Events<H> {
+    /// A lane's engine. `exchange` is that of all lanes.
+    pub(crate) fn new(
+        handler: H,
+        lane: LaneId,
+        counters: HandlerCounters,
+        exchange: Arc<Exchange>,
+    ) -> Events<H> {
+        let hub = Hub::new(handler.framing(), lane, counters, exchange);
+        Events { handler, hub }
+    }
+
+    /// The handler.
+    pub fn handler(&self) -> &H {
+        &self.handler
+    }
+}
+
+type Window<'a> = Io<'a, HandlerMail>;
+
+impl<H: EventHandler> Protocol for Events<H> {
+    type Conn = Conn<H::Conn>;
+    type Mail = HandlerMail;
+
+    fn open(&mut self, io: &mut Window<'_>) -> Option<Self::Conn> {
+        let key = io.id().key;
+        self.hub.members.enter(key);
+        self.hub.present(key, Presence::Open);
+        let own = self.handler.on_connection(&mut context(io, &mut self.hub));
+        let Some(own) = own else {
+            self.forget(io.id());
+            return None;
+        };
+        Some(Conn {
+            own,
+            searched: 0,
+            ended: false,
+            told: false,
+            awaited: false,
+            held_until: None,
+            holds: 0,
+            slow: None,
+        })
+    }
+
+    fn step(
+        &mut self,
+        conn: &mut Self::Conn,
+        event: Event<HandlerMail>,
+        io: &mut Window<'_>,
+    ) -> Flow {
+        let input = matches!(event, Event::Bytes | Event::Eof);
+        let mut flow = match event {
+            Event::Bytes => self.read(conn, io),
+            Event::Eof => {
+                conn.ended = true;
+                self.read(conn, io)
+            }
+            Event::Timer => {
+                let action = self.handler.on_timer(&mut conn.own, &mut context(io, &mut self.hub));
+                self.act(conn, action, io)
+            }
+            Event::Drained => {
+                let action =
+                    self.handler.on_drained(&mut conn.own, &mut context(io, &mut self.hub));
+                self.act(conn, action, io)
+            }
+            Event::Stopping => {
+                let action =
+                    self.handler.on_stopping(&mut conn.own, &mut context(io, &mut self.hub));
+                self.act(conn, action, io)
+            }
+            Event::Nudged => self.hear(conn, io),
+            Event::Mail(HandlerMail(Letter::Hold)) => {
+                conn.holds += 1;
+                if conn.held_until.is_none() {
+                    let until = io.now() + HOLD_TIME;
+                    conn.held_until = Some(until);
+                    self.hub.hold(io.id().key, until);
+                }
+                conn.standing()
+            }
+            Event::Mail(HandlerMail(Letter::Release)) => {
+                conn.holds = conn.holds.saturating_sub(1);
+                if conn.holds == 0 {
+                    conn.held_until = None;
+                }
+                conn.standing()
+            }
+            // Whatever is returned: a message or nothing is all this protocol has to say, and what it
+            // would say here nobody reads.
+            Event::Shed | Event::Opened => conn.standing(),
+            Event::Sent(_) => {
+                self.caught_up(conn, io);
+                conn.standing()
+            }
+            Event::Mail(HandlerMail(Letter::Batch(_))) => conn.standing(),
+        };
+        if flow == Flow::Read && conn.ended && !conn.told && !input {
+            // Nothing comes in any more that would bring it back to what it has not handled.
+            flow = self.read(conn, io);
+        }
+        if matches!(flow, Flow::Finish | Flow::Linger | Flow::Abort) {
+            self.forget(io.id());
+        }
+        flow
+    }
+
+    fn close(&mut self, mut conn: Self::Conn, why: Closed, io: &mut Window<'_>) {
+        self.caught_up(&mut conn, io);
+        self.forget(io.id());
+        self.handler.on_disconnect(conn.own, why, &mut context(io, &mut self.hub));
+    }
+
+    fn mail(&mut self, mail: HandlerMail, _turn: &mut Turn<'_, HandlerMail>) {
+        if let HandlerMail(Letter::Batch(parted)) = mail {
+            self.hub.arrived(&parted);
+        }
+    }
+
+    fn turn(&mut self, turn: &mut Turn<'_, HandlerMail>) {
+        self.hub.turn(turn);
+    }
+}
+
+impl<C> Conn<C> {
+    /// Whether it is to be read.
+    fn standing(&self) -> Flow {
+        if self.awaited || self.held_until.is_some() { Flow::Pause } else { Flow::Read }
+    }
+}
+
+/// Input.
+impl<H: EventHandler> Events<H> {
+    /// Handles the messages that have arrived.
+    fn read(&mut self, conn: &mut Conn<H::Conn>, io: &mut Window<'_>) -> Flow {
+        for _ in 0..STEP_MESSAGES {
+            if io.is_full() || conn.standing() != Flow::Read {
+                return conn.standing();
+            }
+            if self.hub.is_full() {
+                return Flow::Yield;
+            }
+            let input = io.input();
+            let frame = match self.next(conn, input) {
+                Ok(Some(frame)) => frame,
+                Ok(None) if conn.told => return conn.standing(),
+                Ok(None) if conn.ended => {
+                    conn.told = true;
+                    let action =
+                        self.handler.on_end(&mut conn.own, &mut context(io, &mut self.hub));
+                    // Who reads no more than to its end has nothing that a reset could lose.
+                    return match self.act(conn, action, io) {
+                        Flow::Linger => Flow::Finish,
+                        flow => flow,
+                    };
+                }
+                Ok(None) => return Flow::Read,
+                Err(error) => return self.refuse(conn, error, io),
+            };
+            io.consume(frame.len);
+            self.hub.counters.add(Count::Received, 1);
+            let message = &input[frame.message];
+            let action =
+                self.handler.on_message(&mut conn.own, message, &mut context(io, &mut self.hub));
+            match self.act(conn, action, io) {
+                Flow::Read => {}
+                flow => return flow,
+            }
+        }
+        Flow::Yield
+    }
+
+    /// The next message, if it is whole.
+    fn next(
+        &mut self,
+        conn: &mut Conn<H::Conn>,
+        input: &[u8],
+    ) -> Result<Option<Frame>, FrameError> {
+        let Framing::Custom { max } = self.hub.framing else {
+            return self.hub.framing.find(input, &mut conn.searched);
+        };
+        if input.is_empty() {
+            return Ok(None);
+        }
+        match self.handler.is_data_complete(&mut conn.own, input)? {
+            Some(len) if len > max => Err(FrameError::TooLong { limit: max }),
+            Some(len) if (1..=input.len()).contains(&len) => {
+                Ok(Some(Frame { message: 0..len, len }))
+            }
+            None if input.len() >= max => Err(FrameError::TooLong { limit: max }),
+            None => Ok(None),
+            Some(_) => Err(FrameError::Custom("a message of no bytes, or of more than there are")),
+        }
+    }
+
+    fn refuse(&mut self, conn: &mut Conn<H::Conn>, error: FrameError, io: &mut Window<'_>) -> Flow {
+        self.hub.counters.add(Count::Refused, 1);
+        tracing::debug!(conn = %io.id(), peer = %io.peer(), %error, "input refused");
+        let action = self.handler.on_refused(&mut conn.own, error, &mut context(io, &mut self.hub));
+        match self.act(conn, action, io) {
+            // What follows cannot be understood.
+            Flow::Read | Flow::Pause => Flow::Linger,
+            flow => flow,
+        }
+    }
+
+    fn act(&mut self, conn: &mut Conn<H::Conn>, action: Action<'_>, io: &mut Window<'_>) -> Flow {
+        let mut cx = context(io, &mut self.hub);
+        match action {
+            Action::Nothing => {}
+            Action::Reply(payload) => cx.reply(payload),
+            // A receiver that is gone is counted.
+            Action::Broadcast(payload) => drop(cx.send(super::To::All, payload)),
+            Action::Send(to, payload) => drop(cx.send(to, payload)),
+            Action::Later => conn.awaited = true,
+            Action::Close => return Flow::Linger,
+            Action::CloseWith(payload) => {
+                cx.reply(payload);
+                return Flow::Linger;
+            }
+            Action::Abort => return Flow::Abort,
+        }
+        conn.standing()
+    }
+}
+
+/// Words of others.
+impl<H: EventHandler> Events<H> {
+    /// Takes what this turn has for the connection.
+    fn hear(&mut self, conn: &mut Conn<H::Conn>, io: &mut Window<'_>) -> Flow {
+        if conn.held_until.is_some_and(|until| until <= io.now()) {
+            (conn.held_until, conn.holds) = (None, 0);
+        }
+        let key = io.id().key;
+        let inbox = self.hub.members.take(key);
+        let mut result = Some(());
+        for (batch, run) in &inbox {
+            let Some(batch) = self.hub.batch(*batch) else { continue };
+            let Some(run) = batch.runs().get(*run as usize) else { continue };
+            if matches!(run.to, super::To::Conn(_)) {
+                conn.awaited = false;
+            }
+            result = result.and_then(|()| self.take(conn, &batch, run, io));
+        }
+        if !inbox.is_empty() {
+            self.hub.heard();
+        }
+        self.hub.members.put_back(key, inbox);
+        if result.is_none() { Flow::Abort } else { conn.standing() }
+    }
+
+    /// Takes a run. `None` if the receiver is to be disconnected.
+    fn take(
+        &mut self,
+        conn: &mut Conn<H::Conn>,
+        batch: &Batch,
+        run: &Run,
+        io: &mut Window<'_>,
+    ) -> Option<()> {
+        let id = io.id();
+        let to_itself = matches!(run.to, super::To::Conn(_));
+        let silent = to_itself || !batch.speaks(run, id);
+        if silent && self.fits(run.len(), io) {
+            batch.write(run, &mut io.out());
+            self.hub.counters.add(Count::Delivered, run.count() as u64);
+            return Some(());
+        }
+        for words in batch.words(run).filter(|words| to_itself || words.from() != Some(id)) {
+            if self.fits(words.len(), io) || self.is_kept(conn, &words, io) {
+                words.write(&mut io.out());
+                self.hub.counters.add(Count::Delivered, 1);
+                continue;
+            }
+            self.fell_behind(conn, io);
+            if words.slow() == Slow::Disconnect {
+                self.hub.counters.add(Count::Disconnected, 1);
+                return None;
+            }
+            self.hub.counters.add(Count::Dropped, 1);
+        }
+        Some(())
+    }
+
+    /// Whether the receiver may have so much more.
+    fn fits(&self, len: usize, io: &Window<'_>) -> bool {
+        io.pending() == 0 || io.pending() + len as u64 <= io.high()
+    }
+
+    /// Whether a message that does not fit is kept because its sender can be held.
+    fn is_kept(
+        &mut self,
+        conn: &mut Conn<H::Conn>,
+        words: &Words<'_>,
+        io: &mut Window<'_>,
+    ) -> bool {
+        if words.slow() != Slow::Hold {
+            return false;
+        }
+        let now = io.now();
+        let slow = self.fell_behind(conn, io);
+        let in_time = now.since(slow.since) < HOLD_TIME;
+        if in_time
+            && let Some(sender) = words.from()
+            && !slow.holding.contains(&sender)
+            && slow.holding.len() < HOLDS
+            && io.post(sender, HandlerMail(Letter::Hold)).is_ok()
+        {
+            slow.holding.push(sender);
+        }
+        in_time && io.pending() + words.len() as u64 <= io.high() * 2
+    }
+
+    /// A receiver has not taken what waits for it, until it has taken all of that.
+    fn fell_behind<'c>(
+        &mut self,
+        conn: &'c mut Conn<H::Conn>,
+        io: &mut Window<'_>,
+    ) -> &'c mut Slowness {
+        conn.slow.get_or_insert_with(|| {
+            self.hub.present(io.id().key, Presence::Full);
+            // Reported when what waits now has left.
+            io.out().mark();
+            Box::new(Slowness { since: io.now(), holding: Vec::new() })
+        })
+    }
+
+    /// A receiver has room again, or is gone.
+    fn caught_up(&mut self, conn: &mut Conn<H::Conn>, io: &mut Window<'_>) {
+        if let Some(slow) = conn.slow.take() {
+            self.hub.present(io.id().key, Presence::Open);
+            for sender in slow.holding {
+                // A sender that does not hear of it goes on by itself in time.
+                let _ = io.post(sender, HandlerMail(Letter::Release));
+            }
+        }
+    }
+
+    /// Whoever is done hears no more.
+    fn forget(&mut self, id: ConnId) {
+        self.hub.members.leave_all(id.key);
+        self.hub.present(id.key, Presence::Gone);
+    }
+}
+
+fn context<'a>(io: &'a mut Window<'_>, hub: &'a mut Hub) -> Context<'a> {
+    Context { io: io.reborrow(), hub }
+}

@@ -1,0 +1,211 @@
+//! Who is on a lane, and in which topics.
+
+use std::collections::HashMap;
+
+use corelane_mempool::Key;
+
+use super::topic::Topic;
+
+/// Topics that one connection may be in.
+pub(super) const TOPICS_PER_CONN: usize = 1024;
+
+/// The connections of a lane by place, and the members of its topics.
+#[derive(Default)]
+pub(super) struct Members {
+    seats: Vec<Seat>,
+    /// Everyone, by place.
+    all: Vec<u32>,
+    names: HashMap<Topic, u32>,
+    topics: Vec<Group>,
+    vacant: Vec<u32>,
+    /// Counts turns, so that an inbox that nobody emptied is told from one of this turn.
+    turn: u32,
+}
+
+#[derive(Default)]
+struct Seat {
+    key: Option<Key>,
+    /// Where in `all`.
+    at: u32,
+    /// Which topics, and where in their members.
+    topics: Vec<(u32, u32)>,
+    /// What is to be heard in a turn: which batch, which of its runs.
+    inbox: Vec<(u32, u32)>,
+    /// In which.
+    turn: u32,
+}
+
+struct Group {
+    name: Topic,
+    /// By place.
+    members: Vec<u32>,
+}
+
+impl Seat {
+    /// Says whether it is the first of the turn.
+    fn hear(&mut self, turn: u32, run: (u32, u32)) -> bool {
+        let first = self.turn != turn;
+        if first {
+            self.turn = turn;
+            self.inbox.clear();
+        }
+        self.inbox.push(run);
+        first
+    }
+}
+
+impl Members {
+    /// What was to be heard and was not, is not any more.
+    pub(super) fn begin_turn(&mut self) {
+        self.turn = self.turn.wrapping_add(1);
+    }
+
+    pub(super) fn enter(&mut self, key: Key) {
+        let index = key.index();
+        if index >= self.seats.len() {
+            self.seats.resize_with(index + 1, Seat::default);
+        }
+        let seat = &mut self.seats[index];
+        seat.key = Some(key);
+        seat.at = self.all.len() as u32;
+        self.all.push(index as u32);
+    }
+
+    pub(super) fn leave_all(&mut self, key: Key) {
+        let Some(seat) = self.seat(key) else { return };
+        seat.inbox.clear();
+        seat.key = None;
+        let at = seat.at;
+        let topics = std::mem::take(&mut seat.topics);
+        self.all.swap_remove(at as usize);
+        if let Some(moved) = self.all.get(at as usize) {
+            self.seats[*moved as usize].at = at;
+        }
+        for (topic, at) in topics {
+            self.remove(topic, at);
+        }
+    }
+
+    /// False if it is in as many topics as may be.
+    pub(super) fn join(&mut self, key: Key, name: Topic) -> bool {
+        let known = self.names.get(&name).copied();
+        let Some(seat) = self.seat(key) else { return false };
+        if known.is_some_and(|topic| seat.topics.iter().any(|(other, _)| *other == topic)) {
+            return true;
+        }
+        if seat.topics.len() >= TOPICS_PER_CONN {
+            return false;
+        }
+        let topic = known.unwrap_or_else(|| self.found(name));
+        let members = &mut self.topics[topic as usize].members;
+        let at = members.len() as u32;
+        members.push(key.index() as u32);
+        self.seats[key.index()].topics.push((topic, at));
+        true
+    }
+
+    /// False if it was not in it.
+    pub(super) fn leave(&mut self, key: Key, name: Topic) -> bool {
+        let Some(topic) = self.names.get(&name).copied() else { return false };
+        let Some(seat) = self.seat(key) else { return false };
+        let Some(nth) = seat.topics.iter().position(|(other, _)| *other == topic) else {
+            return false;
+        };
+        let (_, at) = seat.topics.swap_remove(nth);
+        self.remove(topic, at);
+        true
+    }
+
+    /// Puts a run into everyone's inbox; tells of those for whom it is the first.
+    pub(super) fn deliver(
+        &mut self,
+        to: Option<Topic>,
+        run: (u32, u32),
+        mut first: impl FnMut(Key),
+    ) {
+        let members = match to {
+            None => &self.all,
+            Some(name) => match self.names.get(&name) {
+                Some(topic) => &self.topics[*topic as usize].members,
+                None => return,
+            },
+        };
+        for index in members {
+            let seat = &mut self.seats[*index as usize];
+            if let (true, Some(key)) = (seat.hear(self.turn, run), seat.key) {
+                first(key);
+            }
+        }
+    }
+
+    /// The same for one. False if it is not here.
+    pub(super) fn deliver_one(
+        &mut self,
+        key: Key,
+        run: (u32, u32),
+        mut first: impl FnMut(Key),
+    ) -> bool {
+        let turn = self.turn;
+        let Some(seat) = self.seat(key) else { return false };
+        if seat.hear(turn, run) {
+            first(key);
+        }
+        true
+    }
+
+    /// What a connection is to hear in this turn. Its memory comes back by [`Members::put_back`].
+    pub(super) fn take(&mut self, key: Key) -> Vec<(u32, u32)> {
+        let turn = self.turn;
+        let seat = self.seat(key).filter(|seat| seat.turn == turn);
+        seat.map(|seat| std::mem::take(&mut seat.inbox)).unwrap_or_default()
+    }
+
+    pub(super) fn put_back(&mut self, key: Key, mut inbox: Vec<(u32, u32)>) {
+        inbox.clear();
+        if let Some(seat) = self.seat(key) {
+            seat.inbox = inbox;
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    fn seat(&mut self, key: Key) -> Option<&mut Seat> {
+        self.seats.get_mut(key.index()).filter(|seat| seat.key == Some(key))
+    }
+
+    fn found(&mut self, name: Topic) -> u32 {
+        let group = Group { name, members: Vec::new() };
+        let topic = match self.vacant.pop() {
+            Some(topic) => {
+                self.topics[topic as usize] = group;
+                topic
+            }
+            None => {
+                self.topics.push(group);
+                (self.topics.len() - 1) as u32
+            }
+        };
+        self.names.insert(name, topic);
+        topic
+    }
+
+    /// Takes the member at this position out of a topic, and ends the topic with its last one.
+    fn remove(&mut self, topic: u32, at: u32) {
+        let group = &mut self.topics[topic as usize];
+        group.members.swap_remove(at as usize);
+        if let Some(moved) = group.members.get(at as usize) {
+            let from = group.members.len() as u32;
+            let seat = &mut self.seats[*moved as usize];
+            if let Some(place) = seat.topics.iter_mut().find(|place| **place == (topic, from)) {
+                place.1 = at;
+            }
+        }
+        if group.members.is_empty() {
+            group.members = Vec::new();
+            self.names.remove(&group.name);
+            self.vacant.push(topic);
+        }
+    }
+}
