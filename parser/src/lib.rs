@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
-#![forbid(unsafe_code)]
 
 pub mod error;
 pub mod http1;
+mod scan;
 
 pub use error::Refusal;

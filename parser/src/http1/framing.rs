@@ -1,28 +1,30 @@
-//! The fields on which the protocol itself depends, read in one pass over a head.
+//! The fields on which the protocol itself depends, read while a head is cut into fields.
 //!
-//! The pass costs a nanosecond or two for a field it does not know: the length of the name and its
+//! This costs a nanosecond or two for a field it does not know: the length of the name and its
 //! first letter decide whether it is compared at all. Where two fields contradict each other the
 //! request is refused, never interpreted: every interpretation is one that some other server does
 //! not share (RFC 9112 §11.2).
 
-use httparse::Header;
-
 use super::{BodyKind, Limits, Version, host};
 use crate::Refusal;
 
-/// What the fields of a head say about the message and the connection.
+/// What the fields of a head say about the message and the connection, as far as they were read.
+#[derive(Default)]
 pub(super) struct Framing<'h> {
-    pub(super) host: Option<&'h [u8]>,
-    pub(super) body: BodyKind,
-    pub(super) said: Said,
-}
-
-/// What has been seen so far in the pass.
-struct Seen<'h> {
+    host: Option<&'h [u8]>,
     content_type: Option<&'h [u8]>,
     length: Option<u64>,
     coding: Coding,
     said: Said,
+    /// The first rule that a field broke.
+    fault: Option<Refusal>,
+}
+
+/// What follows from the fields of a whole head.
+pub(super) struct Conclusion<'h> {
+    pub(super) host: Option<&'h [u8]>,
+    pub(super) body: BodyKind,
+    pub(super) said: Said,
 }
 
 /// All that fields say in words, one bit each. Most heads say nothing, or `keep-alive`.
@@ -30,6 +32,7 @@ struct Seen<'h> {
 pub(super) struct Said(u16);
 
 impl Said {
+    pub(super) const NOTHING: Said = Said(0);
     const KEEP_ALIVE: Said = Said(1);
     const CLOSE: Said = Said(1 << 1);
     /// The connection option that makes Upgrade count.
@@ -69,7 +72,7 @@ impl Said {
     }
 }
 
-/// The first letter of the known name of each length, Host aside: at most one has it.
+/// The first letter of the known name of each length: at most one has it.
 static KNOWN: [u8; 32] = {
     let mut table = [0; 32];
     let mut index = 0;
@@ -80,7 +83,8 @@ static KNOWN: [u8; 32] = {
     table
 };
 
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 8] = [
+    "host",
     "expect",
     "upgrade",
     "connection",
@@ -112,46 +116,32 @@ pub(super) enum Coding {
     UnknownThenChunked,
 }
 
-/// Reads `fields`, which all lie in `head`, a whole head.
-#[inline]
-pub(super) fn read<'h>(
-    head: &[u8],
-    fields: &[Header<'h>],
-    method: &str,
-    version: Version,
-    limits: &Limits,
-) -> Result<Framing<'h>, Refusal> {
-    let mut host = None;
-    let mut seen =
-        Seen { content_type: None, length: None, coding: Coding::None, said: Said::default() };
-    let base = head.as_ptr().addr();
-    for field in fields {
-        // The tokenizer takes a bare LF for a line end, as RFC 9112 §2.2 allows; we do not
-        // (policy). The LF before a name is certain, so the byte before that tells.
-        let start = field.name.as_ptr().addr().wrapping_sub(base);
-        if head.get(start.wrapping_sub(2)) != Some(&b'\r') {
-            return Err(Refusal::BareLineFeed);
+impl<'h> Framing<'h> {
+    /// Takes in a field.
+    #[inline(always)]
+    pub(super) fn field(&mut self, name: &[u8], value: &'h [u8], limits: &Limits) {
+        if !may_be_known(name) {
+            return;
         }
-        let name = field.name.as_bytes();
-        if is(name, b"host") {
+        if is_host(name) {
             // RFC 9112 §3.2: one line at most, in any version.
-            if host.replace(field.value).is_some() {
-                return Err(Refusal::HostRepeated);
+            if self.host.replace(value).is_some() {
+                self.fault(Refusal::HostRepeated);
             }
-        } else if may_be_known(name) {
-            seen.field(name, field.value, limits)?;
+        } else if let Err(refusal) = self.known(name, value, limits) {
+            self.fault(refusal);
         }
     }
-    if !head.ends_with(b"\r\n\r\n") {
-        return Err(Refusal::BareLineFeed);
-    }
-    seen.conclude(host, method, version, limits)
-}
 
-impl<'h> Seen<'h> {
+    /// The first fault is the one that is answered.
+    #[cold]
+    fn fault(&mut self, refusal: Refusal) {
+        self.fault.get_or_insert(refusal);
+    }
+
     /// Takes in a field that is not Host, if it is known.
     #[inline(never)]
-    fn field(&mut self, name: &[u8], value: &'h [u8], limits: &Limits) -> Result<(), Refusal> {
+    fn known(&mut self, name: &[u8], value: &'h [u8], limits: &Limits) -> Result<(), Refusal> {
         match name.len() {
             6 if is(name, b"expect") => {
                 self.expect(value);
@@ -239,31 +229,33 @@ impl<'h> Seen<'h> {
         }
     }
 
-    #[inline]
-    fn conclude(
+    /// What follows from all fields of a head.
+    #[inline(always)]
+    pub(super) fn conclude(
         &self,
-        host: Option<&'h [u8]>,
         method: &str,
         version: Version,
         limits: &Limits,
-    ) -> Result<Framing<'h>, Refusal> {
-        if self.said.0 & !Said::KEEP_ALIVE.0 != 0 {
-            return self.conclude_unusual(host, method, version, limits);
+    ) -> Result<Conclusion<'h>, Refusal> {
+        if self.said.0 & !Said::KEEP_ALIVE.0 != 0 || self.fault.is_some() {
+            return self.conclude_unusual(method, version, limits);
         }
-        check_host(host, version, limits)?;
-        Ok(Framing { host, body: BodyKind::None, said: self.said })
+        check_host(self.host, version, limits)?;
+        Ok(Conclusion { host: self.host, body: BodyKind::None, said: self.said })
     }
 
     #[inline(never)]
     fn conclude_unusual(
         &self,
-        host: Option<&'h [u8]>,
         method: &str,
         version: Version,
         limits: &Limits,
-    ) -> Result<Framing<'h>, Refusal> {
+    ) -> Result<Conclusion<'h>, Refusal> {
+        if let Some(refusal) = self.fault {
+            return Err(refusal);
+        }
         let body = body(self.length, self.coding, version)?;
-        check_host(host, version, limits)?;
+        check_host(self.host, version, limits)?;
         if matches!(body, BodyKind::Length(length) if length > limits.body_bytes) {
             return Err(Refusal::BodyTooLarge);
         }
@@ -278,7 +270,7 @@ impl<'h> Seen<'h> {
         if is_handshake && self.said.has(Said::OTHER_WEBSOCKET_VERSION) {
             return Err(Refusal::WebSocketVersion);
         }
-        Ok(Framing { host, body, said: self.said })
+        Ok(Conclusion { host: self.host, body, said: self.said })
     }
 }
 
@@ -292,6 +284,13 @@ fn check_host(host: Option<&[u8]>, version: Version, limits: &Limits) -> Result<
         None if version == Version::Http11 => Err(Refusal::HostMissing),
         None => Ok(()),
     }
+}
+
+/// As [`is`], in one comparison.
+#[inline(always)]
+fn is_host(name: &[u8]) -> bool {
+    let lower = |bytes: &[u8; 4]| u32::from_ne_bytes(*bytes) | 0x2020_2020;
+    name.try_into().is_ok_and(|name| lower(name) == lower(b"host"))
 }
 
 /// The elements of a list, without the white space around them; empty ones count for nothing
@@ -402,7 +401,7 @@ fn trim_spaces(mut bytes: &[u8]) -> &[u8] {
 }
 
 /// `token = 1*tchar` (RFC 9110 §5.6.2).
-pub(super) fn is_token(bytes: &[u8]) -> bool {
+pub(crate) fn is_token(bytes: &[u8]) -> bool {
     const TOKEN_BYTES: [bool; 256] = {
         let mut table = [false; 256];
         let mut byte = 0;
@@ -416,14 +415,14 @@ pub(super) fn is_token(bytes: &[u8]) -> bool {
 }
 
 /// `tchar` (RFC 9110 §5.6.2).
-pub(super) const fn is_token_byte(byte: u8) -> bool {
+pub(crate) const fn is_token_byte(byte: u8) -> bool {
     matches!(byte,
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'!' | b'#' | b'$' | b'%' | b'&' | b'\''
         | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~')
 }
 
 /// A byte that a field value may hold: visible, a space, a tab, or obs-text (RFC 9110 §5.5).
-pub(super) const fn is_value_byte(byte: u8) -> bool {
+pub(crate) const fn is_value_byte(byte: u8) -> bool {
     matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
 }
 

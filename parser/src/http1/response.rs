@@ -85,7 +85,7 @@ impl ResponseParser {
             Ok(httparse::Status::Complete(_)) => {}
             Ok(httparse::Status::Partial) => return Err(Refusal::StatusLine),
             Err(error @ (httparse::Error::HeaderName | httparse::Error::HeaderValue)) => {
-                return Err(super::tokens::refusal(error));
+                return Err(super::fault::refusal(error));
             }
             Err(httparse::Error::TooManyHeaders) => return Err(Refusal::TooManyFields),
             Err(_) => return Err(Refusal::StatusLine),

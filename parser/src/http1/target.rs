@@ -3,7 +3,7 @@
 use memchr::{memchr, memchr3};
 
 use super::{Limits, host};
-use crate::Refusal;
+use crate::{Refusal, scan};
 
 /// The form of a request target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,14 +18,31 @@ pub enum TargetForm {
     Asterisk,
 }
 
+/// The target between the spaces of a request line, where no byte is a control but perhaps a tab.
+#[inline(always)]
+pub(crate) fn cut(target: &[u8]) -> Option<&str> {
+    match target {
+        b"/" => Some("/"),
+        _ => scan::visible(target).or_else(|| cut_unusual(target)),
+    }
+}
+
+#[cold]
+fn cut_unusual(target: &[u8]) -> Option<&str> {
+    match target.is_empty() || target.contains(&b' ') || target.contains(&b'\t') {
+        true => None,
+        false => str::from_utf8(target).ok(),
+    }
+}
+
 /// Tells the form of `target` and whether it goes with `method`.
 ///
 /// `target` holds no control byte and no space: the tokenizer saw to that. Bytes that browsers
 /// send without encoding them (such as `|` and `"`) pass (policy).
-#[inline]
+#[inline(always)]
 pub(crate) fn check(method: &str, target: &str, limits: &Limits) -> Result<TargetForm, Refusal> {
     match target.as_bytes() {
-        [b'/', rest @ ..] if method != "CONNECT" => {
+        [b'/', rest @ ..] if method.len() != CONNECT.len() || method != CONNECT => {
             if !rest.is_empty() {
                 check_bytes(target.as_bytes(), limits)?;
             }
@@ -34,6 +51,8 @@ pub(crate) fn check(method: &str, target: &str, limits: &Limits) -> Result<Targe
         _ => check_unusual(method, target, limits),
     }
 }
+
+const CONNECT: &str = "CONNECT";
 
 /// The path and the query of `target`. The path of an absolute target without one is `/`, that of
 /// the two other forms is the whole target.
@@ -61,7 +80,7 @@ pub(crate) fn authority(form: TargetForm, target: &str) -> Option<&str> {
     }
 }
 
-#[inline]
+#[inline(never)]
 fn check_bytes(bytes: &[u8], limits: &Limits) -> Result<(), Refusal> {
     if !bytes.is_ascii() && !limits.lenient {
         return Err(Refusal::Target);
@@ -102,7 +121,7 @@ fn check_special(bytes: &[u8], limits: &Limits) -> Result<(), Refusal> {
 #[cold]
 fn check_unusual(method: &str, target: &str, limits: &Limits) -> Result<TargetForm, Refusal> {
     check_bytes(target.as_bytes(), limits)?;
-    if method == "CONNECT" {
+    if method == CONNECT {
         let port = target.rsplit_once(':').map(|(_, port)| port);
         let has_port = port.is_some_and(|port| !port.is_empty() && !port.ends_with(']'));
         return match has_port && host::is_authority(target.as_bytes()) {

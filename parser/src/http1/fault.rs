@@ -1,71 +1,42 @@
-//! A head cut into its parts, not yet judged.
+//! What is wrong with a head that could not be read, or with the part of it that is there.
 //!
-//! `httparse` does the cutting. What it lets through and HTTP does not is caught in
-//! [`head`](super::head) and [`framing`](super::framing); what it refuses and HTTP does not, the
-//! versions 1.2 to 1.9, is cut here.
+//! Heads are read by [`head`](super::head), which takes those without a fault and does not say what
+//! is wrong with others. `httparse` does, which reads the same grammar and stops at the first fault.
+//! What it refuses and HTTP does not, the versions 1.2 to 1.9, is looked at here.
 
 use std::mem::MaybeUninit;
 
-use httparse::{EMPTY_HEADER, Error, Header, Status};
+use httparse::{Error, Header};
 
+use super::Limits;
 use super::limits::FIELDS_MAX;
-use super::{Limits, Version};
 use crate::Refusal;
-
-/// Room for the fields of one head, untouched until something is written to it.
-pub(super) struct Slots<'h> {
-    pub(super) usual: [MaybeUninit<Header<'h>>; FIELDS_MAX],
-    /// For heads of a later minor version, which need slots that are initialized.
-    pub(super) later: MaybeUninit<[Header<'h>; FIELDS_MAX]>,
-}
-
-impl Slots<'_> {
-    #[inline(always)]
-    pub(super) const fn new() -> Self {
-        Self { usual: [const { MaybeUninit::uninit() }; FIELDS_MAX], later: MaybeUninit::uninit() }
-    }
-}
 
 /// `HTTP/1.1`, and every other version.
 const VERSION_BYTES: usize = 8;
 
-/// A head cut into its parts.
-pub(super) struct Tokens<'h> {
-    pub(super) method: &'h str,
-    pub(super) target: &'h str,
-    pub(super) version: Version,
-    pub(super) fields: &'h [Header<'h>],
-    pub(super) bytes: usize,
+/// Room for fields that nobody will look at.
+const fn slots<'h>() -> [MaybeUninit<Header<'h>>; FIELDS_MAX] {
+    [const { MaybeUninit::uninit() }; FIELDS_MAX]
 }
 
-/// What is left to do where `httparse` did not find a whole head of a version it knows: it found
-/// `result` and came as far as `method` and `target`.
+/// The refusal that `input`, the beginning of a head or all of it, leads to. None as long as its
+/// request line and its fields can be cut from each other; a bare LF passes for a line end.
 #[cold]
 #[inline(never)]
-pub(super) fn rare<'h>(
-    input: &'h [u8],
-    result: httparse::Result<usize>,
-    method: Option<&'h str>,
-    target: Option<&'h str>,
-    slots: &'h mut MaybeUninit<[Header<'h>; FIELDS_MAX]>,
-    limits: &Limits,
-) -> Result<Option<Tokens<'h>>, Refusal> {
-    match (result, method, target) {
-        (Ok(_), ..) => Ok(None),
-        (Err(Error::Version), Some(method), Some(target)) => {
-            later_minor(input, method, target, slots, limits)
-        }
-        (Err(error), method, target) => Err(refusal_of(input, error, method, target)),
-    }
-}
-
-/// The refusal that a part of a head leads to, if there is one.
 pub(super) fn fault_of(input: &[u8], limits: &Limits) -> Option<Refusal> {
-    let Slots { mut usual, mut later } = Slots::new();
-    let mut request = httparse::Request::new(&mut []);
+    #[cfg(test)]
+    super::scan::work::add(input.len());
+    let mut slots = slots();
     let fields_max = limits.fields.min(FIELDS_MAX);
-    let result = request.parse_with_uninit_headers(input, &mut usual[..fields_max]);
-    rare(input, result, request.method, request.path, &mut later, limits).err()
+    let mut request = httparse::Request::new(&mut []);
+    let error = request.parse_with_uninit_headers(input, &mut slots[..fields_max]).err()?;
+    match (error, request.method, request.path) {
+        (Error::Version, Some(method), Some(target)) => {
+            later_minor(version_on(input, method, target), limits).err()
+        }
+        (error, method, target) => Some(refusal_of(input, error, method, target)),
+    }
 }
 
 /// The refusal for an error of the tokenizer, which had come so far in `input`.
@@ -90,18 +61,12 @@ fn version_on<'h>(input: &'h [u8], method: &str, target: &str) -> &'h [u8] {
     input.get(method.len() + target.len() + 2..).unwrap_or_default()
 }
 
-/// A head whose version is neither 1.0 nor 1.1. A later 1.x is a 1.1 to us, as it is to everyone
-/// who implements 1.1 (RFC 9110 §2.5); all else is refused.
-fn later_minor<'h>(
-    input: &'h [u8],
-    method: &'h str,
-    target: &'h str,
-    slots: &'h mut MaybeUninit<[Header<'h>; FIELDS_MAX]>,
-    limits: &Limits,
-) -> Result<Option<Tokens<'h>>, Refusal> {
-    let lines = match version_on(input, method, target) {
+/// A head whose version, which `input` begins with, is neither 1.0 nor 1.1. A later 1.x is a 1.1 to
+/// us, as it is to everyone who implements 1.1 (RFC 9110 §2.5); all else is refused.
+fn later_minor(input: &[u8], limits: &Limits) -> Result<(), Refusal> {
+    let lines = match input {
         [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9', behind @ ..] => match behind {
-            [] | [b'\r'] => return Ok(None),
+            [] | [b'\r'] => return Ok(()),
             [b'\r', b'\n', lines @ ..] => lines,
             [b'\r', ..] => return Err(Refusal::BareCarriageReturn),
             [b'\n', ..] => return Err(Refusal::BareLineFeed),
@@ -109,22 +74,15 @@ fn later_minor<'h>(
         },
         // A version it must be before it can be one that is not supported: the rest is waited for.
         [b'H', b'T', b'T', b'P', b'/', b'0' | b'2'..=b'9', behind @ ..] => match behind {
-            [] | [b'.'] => return Ok(None),
+            [] | [b'.'] => return Ok(()),
             [b'.', b'0'..=b'9', ..] => return Err(Refusal::VersionUnsupported),
             _ => return Err(Refusal::Version),
         },
         _ => return Err(Refusal::Version),
     };
-    let fields_max = limits.fields.min(FIELDS_MAX);
-    let fields = &mut slots.write([EMPTY_HEADER; FIELDS_MAX])[..fields_max];
-    match httparse::parse_headers(lines, fields) {
-        Ok(Status::Complete((bytes, fields))) => {
-            let bytes = input.len() - lines.len() + bytes;
-            Ok(Some(Tokens { method, target, version: Version::Http11, fields, bytes }))
-        }
-        Ok(Status::Partial) => Ok(None),
-        Err(error) => Err(refusal(error)),
-    }
+    let mut slots = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let fields = &mut slots[..limits.fields.min(FIELDS_MAX)];
+    httparse::parse_headers(lines, fields).map(|_| ()).map_err(refusal)
 }
 
 /// The refusal for an error in or after the version.
