@@ -32,6 +32,7 @@ fn everything() -> Vec<String> {
             format!("ask 0 question {round}"),
             "ask 1 other lane".to_owned(),
             "sleep 3".to_owned(),
+            "nudge".to_owned(),
             format!("file {FILE}"),
             format!("read {FILE}"),
             "gate behind".to_owned(),

@@ -12,7 +12,7 @@ use std::path::Path;
 use corelane_eventloop::{
     Chunk, Closed, ConnId, Event, Flow, Io, LaneId, Mark, Nanos, Origin, Protocol, Target, Turn,
 };
-use corelane_mempool::Shared;
+use corelane_mempool::{Key, Shared};
 
 pub(crate) static STATIC: [u8; 4096] = [b's'; 4096];
 pub(crate) const FILE: &str = "dir/file.bin";
@@ -45,6 +45,8 @@ pub(crate) struct Kit {
     pub(crate) targets: Vec<SocketAddr>,
     dials: Vec<(ConnId, usize, Vec<u8>)>,
     dialed: Vec<(ConnId, Vec<u8>)>,
+    /// Who wants to be stepped by the protocol's stage of the turn.
+    nudges: Vec<Key>,
     /// Gates stay shut while this is set.
     pub(crate) hold_gates: bool,
     /// The last gate level given out, and the one to open in the next turn.
@@ -68,6 +70,7 @@ enum State {
     Sleeping(Nanos),
     AwaitingAnswer,
     AwaitingSent(Mark),
+    AwaitingNudge,
     Producing {
         at: u64,
         left: u64,
@@ -130,6 +133,13 @@ impl Protocol for Kit {
                     conn.state = State::Ready;
                 }
             }
+            Event::Nudged => {
+                // Nudged twice: the first time counts.
+                if matches!(conn.state, State::AwaitingNudge) {
+                    io.out().put(b"nudged\n");
+                    conn.state = State::Ready;
+                }
+            }
             Event::Mail(Letter::Answer(text)) => {
                 assert!(matches!(conn.state, State::AwaitingAnswer), "nothing was asked");
                 io.out().put(&text);
@@ -170,6 +180,10 @@ impl Protocol for Kit {
             let tag = self.dialed.len() as u64;
             self.dialed.push((from, text));
             turn.connect(Target::Ip(self.targets[target]), tag).expect("few are dialed");
+        }
+        for key in self.nudges.drain(..) {
+            turn.nudge(key);
+            turn.nudge(key);
         }
         if !self.hold_gates {
             // One turn late, so that the output does have to wait.
@@ -286,6 +300,12 @@ impl Kit {
                 io.out().put(rest.as_bytes());
                 conn.state = State::AwaitingSent(io.out().mark());
             }
+            "nudge" => {
+                // Also from a step that comes after the protocol's stage of this turn.
+                io.waker().wake_by_ref();
+                self.nudges.push(io.id().key);
+                conn.state = State::AwaitingNudge;
+            }
             "produce" => conn.state = State::Producing { at: 0, left: number() },
             "static" => io.out().push(Chunk::Static(&STATIC[..number() as usize])),
             "shared" => {
@@ -353,6 +373,7 @@ pub(crate) fn model(commands: &[String]) -> Vec<u8> {
             "say" | "gate" => expected.extend_from_slice(format!("{rest}\n").as_bytes()),
             "yield" => expected.extend_from_slice(b"yielded\n"),
             "sleep" => expected.extend_from_slice(b"woke\n"),
+            "nudge" => expected.extend_from_slice(b"nudged\n"),
             "ask" => {
                 let text = rest.split_once(' ').map_or("", |(_, text)| text);
                 expected.extend_from_slice(format!("{text}\n").as_bytes());

@@ -148,7 +148,7 @@ impl Script {
 }
 
 fn command(chance: &mut Chance) -> String {
-    match chance.below(16) {
+    match chance.below(17) {
         0..=2 => format!("say {}", "la".repeat(chance.below(60) as usize)),
         3 => "yield".to_owned(),
         4 => format!("sleep {}", chance.below(20)),
@@ -161,6 +161,7 @@ fn command(chance: &mut Chance) -> String {
         12 => format!("static {}", chance.below(4097)),
         13 => format!("shared {}", chance.below(9000)),
         14 => format!("file {FILE}"),
+        15 => "nudge".to_owned(),
         _ => format!("read {FILE}"),
     }
 }
