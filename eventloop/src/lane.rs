@@ -32,6 +32,11 @@ pub struct Lane<P: Protocol> {
     drain_until: Nanos,
 }
 
+/// A lane's successor begins so far from it in the generations of its keys, so that the id of a
+/// connection that died with the lane does not name one of the successor's. With 256 successors it
+/// begins again.
+const GENERATIONS_PER_LANE: u32 = 1 << 24;
+
 /// A lane's engine, its connections, and what they share.
 pub(crate) type Parts<'a, P> =
     (&'a mut P, &'a mut Slab<Link<<P as Protocol>::Conn>>, &'a mut Services<<P as Protocol>::Mail>);
@@ -54,9 +59,10 @@ impl<P: Protocol> Lane<P> {
     /// A lane with this engine, these limits and its end of the mail system ([`Post::mesh`]).
     pub fn new(protocol: P, config: LaneConfig, post: Post<P::Mail>) -> Lane<P> {
         let pool = Pool::new(PoolConfig::default());
+        let first = post.predecessors.wrapping_mul(GENERATIONS_PER_LANE).wrapping_add(1);
         Lane {
             protocol,
-            links: Slab::with_limit(config.connections),
+            links: Slab::with_limit(config.connections).with_first_generation(first),
             services: Services::new(config, pool, post, Box::new(NoFiles)),
             admit: Box::new(AdmitAll),
             drain_until: Nanos::MAX,
@@ -126,7 +132,8 @@ impl<P: Protocol> Lane<P> {
         &mut self.protocol
     }
 
-    /// Ends the lane and gives back its end of the mail system, for a successor. Meant for a lane
+    /// Ends the lane and gives back its end of the mail system, for a successor, in which ids of this
+    /// lane's connections name nothing. Meant for a lane
     /// whose engine panicked: connections are dropped without [`Protocol::close`], only their places
     /// are released.
     pub fn into_post(mut self) -> Post<P::Mail> {
@@ -135,7 +142,9 @@ impl<P: Protocol> Lane<P> {
                 self.admit.release();
             }
         }
-        self.services.post
+        let mut post = self.services.post;
+        post.predecessors = post.predecessors.wrapping_add(1);
+        post
     }
 
     /// Makes room for `connections` of them in the lane's table, so that taking them in need not grow

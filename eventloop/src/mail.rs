@@ -214,6 +214,8 @@ pub struct Post<M> {
     rung: Vec<bool>,
     any_rung: bool,
     handle: LaneHandle,
+    /// How many lanes had it before.
+    pub(crate) predecessors: u32,
 }
 
 impl<M> Post<M> {
@@ -241,6 +243,7 @@ impl<M> Post<M> {
                 rung: vec![false; lanes],
                 any_rung: false,
                 handle,
+                predecessors: 0,
             })
             .collect();
         for from in 0..lanes {

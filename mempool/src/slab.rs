@@ -89,6 +89,8 @@ pub struct Slab<T> {
     /// By index, the generation of the tenant, or of the next one while the place is vacant.
     /// Not beside the value: taking a value out would have to cut it out of what was written.
     generations: Vec<u32>,
+    /// The generation of the first tenant of a place.
+    first: u32,
     retired: usize,
     limit: usize,
 }
@@ -113,7 +115,18 @@ impl<T> Slab<T> {
 
     /// An empty slab that refuses to hold more than `limit` values. Allocates nothing yet.
     pub const fn with_limit(limit: usize) -> Slab<T> {
-        Slab { places: slab::Slab::new(), generations: Vec::new(), retired: 0, limit }
+        Slab { places: slab::Slab::new(), generations: Vec::new(), first: FIRST, retired: 0, limit }
+    }
+
+    /// Counts generations from here instead of 1, so that keys of an earlier slab, whose values are gone
+    /// without having been removed, name nothing in this one. 0 counts as 1.
+    ///
+    /// # Panics
+    /// If values were stored already: a bug of the caller.
+    pub fn with_first_generation(mut self, first: u32) -> Slab<T> {
+        assert!(self.generations.is_empty(), "generations are chosen before the first value");
+        self.first = first.max(FIRST);
+        self
     }
 
     /// An empty slab with memory for `capacity` values, to which it is not limited.
@@ -280,7 +293,7 @@ impl<T> Slab<T> {
         }
         let index = self.places.vacant_key();
         if index == self.generations.len() {
-            self.generations.push(FIRST);
+            self.generations.push(self.first);
         }
         Some(key_of(&self.generations, index))
     }
