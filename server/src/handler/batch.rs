@@ -9,9 +9,10 @@ use corelane_mempool::Shared;
 use super::framing::{FrameError, Framing};
 use super::topic::{Payload, Slow, To};
 
-/// Bytes that may be said in a turn before connections are no longer read: what one message adds comes
-/// on top. A receiver that stops reading may hold so much, besides what its watermark allows.
-const TURN_BYTES: usize = 64 << 10;
+/// Bytes that may be said in a turn before connections are no longer read, or the high watermark if that
+/// is less: what one message adds comes on top. A receiver that stops reading may hold so much, besides
+/// what its watermark allows.
+pub(super) const TURN_BYTES: usize = 64 << 10;
 /// The same for long words, which stand apart.
 const TURN_SHARED_BYTES: usize = 1 << 20;
 
@@ -64,9 +65,9 @@ impl Log {
         self.entries.is_empty()
     }
 
-    /// No more should be said in this turn.
-    pub(super) fn is_full(&self) -> bool {
-        self.bytes.len() >= TURN_BYTES || self.shared_bytes >= TURN_SHARED_BYTES
+    /// No more should be said in this turn, in which this much may be.
+    pub(super) fn is_full(&self, limit: usize) -> bool {
+        self.bytes.len() >= limit || self.shared_bytes >= TURN_SHARED_BYTES
     }
 
     /// Adds a message.

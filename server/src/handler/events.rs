@@ -18,6 +18,10 @@ const STEP_MESSAGES: usize = 1024;
 /// Senders that one receiver holds at most.
 const HOLDS: usize = 64;
 
+/// How many watermarks may wait for a receiver for whom senders are held: what they say until they hear
+/// of it.
+const HELD_WATERMARKS: u64 = 4;
+
 /// Runs a handler on a lane.
 pub struct Events<H> {
     handler: H,
@@ -72,6 +76,7 @@ impl<H: EventHandler> Protocol for Events<H> {
 
     fn open(&mut self, io: &mut Window<'_>) -> Option<Self::Conn> {
         let key = io.id().key;
+        self.hub.watermark(io.high());
         self.hub.members.enter(key);
         self.hub.present(key, Presence::Open);
         let own = self.handler.on_connection(&mut context(io, &mut self.hub));
@@ -356,7 +361,7 @@ impl<H: EventHandler> Events<H> {
         {
             slow.holding.push(sender);
         }
-        in_time && io.pending() + words.len() as u64 <= io.high() * 2
+        in_time && io.pending() + words.len() as u64 <= io.high() * HELD_WATERMARKS
     }
 
     /// A receiver has not taken what waits for it, until it has taken all of that.

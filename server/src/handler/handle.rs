@@ -93,7 +93,7 @@ impl Handle {
     }
 
     /// As [`send`](Handle::send), with what becomes of it where a receiver is slow. There is no sender
-    /// that [`Slow::Hold`] could stop reading: it then only allows twice as much to wait.
+    /// that [`Slow::Hold`] could stop reading: it then only allows four times as much to wait.
     ///
     /// # Errors
     /// As of [`send`](Handle::send).

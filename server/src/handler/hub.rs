@@ -18,7 +18,7 @@ use std::sync::atomic::Ordering;
 use corelane_eventloop::{ConnId, Full, LaneId, Nanos, Turn};
 use corelane_mempool::Key;
 
-use super::batch::{Batch, Log};
+use super::batch::{Batch, Log, TURN_BYTES};
 use super::counters::{Count, HandlerCounters};
 use super::exchange::{Exchange, Place, Presence};
 use super::framing::Framing;
@@ -71,6 +71,8 @@ pub(super) struct Hub {
     pub(super) exchange: Arc<Exchange>,
     pub(super) members: Members,
     log: Log,
+    /// How much may be said in a turn, in bytes.
+    turn_bytes: usize,
     /// What this turn delivers, and how many connections have yet to take some of it.
     batches: Vec<Arc<Batch>>,
     takers: usize,
@@ -115,6 +117,7 @@ impl Hub {
             exchange,
             members: Members::default(),
             log: Log::default(),
+            turn_bytes: TURN_BYTES,
             batches: Vec::new(),
             takers: 0,
             delivered: false,
@@ -133,9 +136,14 @@ impl Hub {
         }
     }
 
+    /// So much may wait for a receiver: no more should come at once.
+    pub(super) fn watermark(&mut self, high: u64) {
+        self.turn_bytes = usize::try_from(high).unwrap_or(TURN_BYTES).min(TURN_BYTES);
+    }
+
     /// Connections that speak should wait for the next turn.
     pub(super) fn is_full(&self) -> bool {
-        self.log.is_full() || self.backlog.iter().any(Backlog::is_awaited)
+        self.log.is_full(self.turn_bytes) || self.backlog.iter().any(Backlog::is_awaited)
     }
 
     /// Whether something is said that no end of turn has seen.

@@ -22,6 +22,9 @@ use crate::supervisor::{Here, Plan, Server, StartError, Stopper, Supervisor};
 /// How long what is in flight may take once a server is asked to stop, unless set otherwise.
 const DRAIN: Nanos = Nanos::from_secs(5);
 
+/// The high watermark, in bytes, where no plan says otherwise.
+const HIGH: u64 = 64 * 1024;
+
 /// How often a flag is looked at.
 const FLAG_PERIOD: Duration = Duration::from_millis(50);
 
@@ -76,14 +79,15 @@ where
     H: EventHandler + 'static,
     F: Fn() -> H + Send + Sync + 'static,
 {
-    /// A server on this address (`127.0.0.1:8080`, `[::]:80`, `unix:/run/chat.sock`). `make` makes the
+    /// A server on this address (`127.0.0.1:8080`, `[::]:80`, `unix:/run/chat.sock`), with a high watermark
+    /// of 64 KiB per connection. `make` makes the
     /// handler of a lane; it is called once before the start, to ask for its framing, and again for a
     /// lane that is restarted.
     ///
     /// # Errors
     /// If the address cannot be read.
     pub fn new(address: &str, make: F) -> Result<EventServer<F>, ServerError> {
-        Ok(EventServer::of(Plan::new([read(address)?]), make))
+        Ok(EventServer::of(plan(address)?, make))
     }
 
     /// A server that follows a plan, which has more to choose: several addresses, cores, admission,
@@ -239,7 +243,7 @@ impl<H: EventHandler> InlineServer<H> {
     /// # Errors
     /// If the address cannot be read or bound.
     pub fn new(address: &str, handler: H) -> Result<InlineServer<H>, ServerError> {
-        InlineServer::of(Plan::new([read(address)?]), handler)
+        InlineServer::of(plan(address)?, handler)
     }
 
     /// A server that follows a plan.
@@ -307,6 +311,10 @@ fn fit(lane: &mut LaneConfig, framing: Framing) {
     lane.input = lane.input.max(framing.input_max());
 }
 
-fn read(address: &str) -> Result<Address, ServerError> {
-    address.parse().map_err(|error| ServerError::Address(format!("{error}")))
+/// A plan for handlers: more may wait for a receiver than where answers wait for requests.
+fn plan(address: &str) -> Result<Plan, ServerError> {
+    let address = address.parse().map_err(|error| ServerError::Address(format!("{error}")))?;
+    let mut plan = Plan::new([address]);
+    (plan.lane.high, plan.lane.low) = (HIGH, HIGH / 4);
+    Ok(plan)
 }

@@ -34,7 +34,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use corelane_eventloop::{
-    ClientId, Driver, Faults, Lane, LaneConfig, LaneId, ListenOptions, Nanos, Post, Sim, World,
+    ClientId, Driver, Faults, Lane, LaneConfig, ListenOptions, Nanos, Post, Sim, World,
 };
 use corelane_metrics::Registry;
 
@@ -46,6 +46,9 @@ use super::{
 
 /// How long an expectation may take to come true: of the simulator's time, or of real time.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How much of what came instead is shown.
+const SHOWN: usize = 200;
 
 /// Clients of a handler under test. What does not come true panics with what came instead.
 pub trait Stage {
@@ -71,19 +74,28 @@ pub trait Stage {
     fn expect(&mut self, client: usize, bytes: &[u8]) {
         let came = self.received(client, bytes.len());
         let came = &came[..came.len().min(bytes.len())];
-        assert!(
-            came == bytes,
-            "client {client} got \"{}\" instead of \"{}\"",
-            came.escape_ascii(),
-            bytes.escape_ascii()
-        );
+        if came != bytes {
+            let same = came.iter().zip(bytes).take_while(|(a, b)| a == b).count();
+            let from = same.saturating_sub(SHOWN / 2);
+            let shown = |bytes: &[u8]| {
+                bytes[from..bytes.len().min(from + SHOWN)].escape_ascii().to_string()
+            };
+            panic!(
+                "client {client} got {} of {} bytes; from byte {from} on \"{}\" instead of \"{}\"",
+                came.len(),
+                bytes.len(),
+                shown(came),
+                shown(bytes)
+            );
+        }
         self.taken(client, bytes.len());
     }
 
     /// Waits until a client has received everything, and the server has closed.
     fn expect_end(&mut self, client: usize) {
         let rest = self.received(client, usize::MAX);
-        assert!(rest.is_empty(), "client {client} got \"{}\" besides", rest.escape_ascii());
+        let shown = rest[..rest.len().min(SHOWN)].escape_ascii();
+        assert!(rest.is_empty(), "client {client} got \"{shown}\" besides");
         assert!(self.is_over(client), "client {client} is still connected");
     }
 }
@@ -92,15 +104,44 @@ pub trait Stage {
 pub struct Simulator<H: EventHandler> {
     world: World,
     lanes: Vec<(Sim, Lane<Events<H>>)>,
+    clients: Vec<Simulated>,
+    maker: Maker<H>,
+}
+
+/// A client, how much of what it received was expected, and its lane.
+struct Simulated {
+    id: ClientId,
+    taken: usize,
+    lane: usize,
+}
+
+/// What lanes are made of.
+struct Maker<H> {
+    make: Box<dyn Fn() -> H>,
+    limits: LaneConfig,
     exchange: Arc<Exchange>,
     registry: Arc<Registry>,
     metrics: HandlerMetrics,
-    clients: Vec<(ClientId, usize)>,
+}
+
+impl<H: EventHandler> Maker<H> {
+    fn lane(&self, world: &World, post: Post<HandlerMail>) -> (Sim, Lane<Events<H>>) {
+        let lane = post.lane();
+        let shard = match self.registry.shard(lane.into()) {
+            Ok(shard) => Rc::new(shard),
+            Err(error) => panic!("metrics: {error}"),
+        };
+        let counters = HandlerCounters::new(self.metrics.clone(), shard);
+        let events = Events::new((self.make)(), lane, counters, self.exchange.clone());
+        let mut driver = world.driver();
+        driver.listen(0, ListenOptions::default());
+        (driver, Lane::new(events, self.limits.clone(), post))
+    }
 }
 
 impl<H: EventHandler> Simulator<H> {
     /// One lane on a network without faults.
-    pub fn new(make: impl Fn() -> H) -> Simulator<H> {
+    pub fn new(make: impl Fn() -> H + 'static) -> Simulator<H> {
         Simulator::with(1, Faults::NONE, 1, LaneConfig::default(), make)
     }
 
@@ -111,7 +152,7 @@ impl<H: EventHandler> Simulator<H> {
         faults: Faults,
         lanes: usize,
         limits: LaneConfig,
-        make: impl Fn() -> H,
+        make: impl Fn() -> H + 'static,
     ) -> Simulator<H> {
         let mut builder = Registry::builder();
         let metrics = HandlerMetrics::declare(&mut builder);
@@ -120,21 +161,13 @@ impl<H: EventHandler> Simulator<H> {
             Err(error) => panic!("metrics: {error}"),
         };
         let exchange = Arc::new(Exchange::new(lanes));
+        let mut limits = limits;
+        limits.input = limits.input.max(make().framing().input_max());
+        let maker = Maker { make: Box::new(make), limits, exchange, registry, metrics };
         let world = World::new(seed, faults);
-        let posts = Post::<HandlerMail>::mesh(lanes.max(1), 64);
-        let make_lane = |(lane, post): (usize, Post<HandlerMail>)| {
-            let shard = match registry.shard(lane) {
-                Ok(shard) => Rc::new(shard),
-                Err(error) => panic!("metrics: {error}"),
-            };
-            let counters = HandlerCounters::new(metrics.clone(), shard);
-            let events = Events::new(make(), lane as LaneId, counters, exchange.clone());
-            let mut driver = world.driver();
-            driver.listen(0, ListenOptions::default());
-            (driver, Lane::new(events, limits.clone(), post))
-        };
-        let lanes = posts.into_iter().enumerate().map(make_lane).collect();
-        Simulator { world, lanes, exchange, registry, metrics, clients: Vec::new() }
+        let posts = Post::mesh(lanes.max(1), 64);
+        let lanes = posts.into_iter().map(|post| maker.lane(&world, post)).collect();
+        Simulator { world, lanes, clients: Vec::new(), maker }
     }
 
     /// The network.
@@ -144,21 +177,43 @@ impl<H: EventHandler> Simulator<H> {
 
     /// A client, as the network knows it.
     pub fn client(&self, client: usize) -> ClientId {
-        self.clients[client].0
+        self.clients[client].id
     }
 
-    /// Takes one turn of every lane.
+    /// The lane that a client is connected to.
+    pub fn lane_of(&self, client: usize) -> usize {
+        self.clients[client].lane
+    }
+
+    /// Takes one turn of every lane, then lets time pass until something happens, at most so long.
     pub fn turn(&mut self, wait: Nanos) {
         for (driver, lane) in &mut self.lanes {
-            if let Err(error) = driver.turn(lane, Some(wait)) {
+            if let Err(error) = driver.turn(lane, Some(Nanos::ZERO)) {
                 panic!("a turn failed: {error}");
             }
         }
+        self.world.advance(self.world.now() + wait);
     }
 
-    /// What the lanes have counted, and which of it is the handlers'.
-    pub fn counted(&self) -> (&Registry, &HandlerMetrics) {
-        (&self.registry, &self.metrics)
+    /// Has a lane die, as it does when its engine panics, and gives it a successor. Its clients are reset.
+    pub fn restart(&mut self, lane: usize) {
+        let (driver, dead) = self.lanes.remove(lane);
+        drop(driver);
+        let successor = self.maker.lane(&self.world, dead.into_post());
+        self.lanes.insert(lane, successor);
+        for client in self.clients.iter().filter(|client| client.lane == lane) {
+            self.world.reset(client.id);
+        }
+    }
+
+    /// What a counter of the handlers says, of all lanes: by its name, without what it begins and ends
+    /// with, such as `messages_delivered`.
+    pub fn count(&self, name: &str) -> u64 {
+        let name = format!("corelane_{name}_total");
+        match self.maker.registry.snapshot().counter(&name, &[]) {
+            Some(series) => series.total(),
+            None => panic!("there is no counter {name}"),
+        }
     }
 
     /// The lanes.
@@ -179,29 +234,29 @@ impl<H: EventHandler> Stage for Simulator<H> {
     fn connect(&mut self) -> usize {
         let lane = self.clients.len() % self.lanes.len();
         let client = self.world.connect(&self.lanes[lane].0, 0);
-        self.clients.push((client, 0));
+        self.clients.push(Simulated { id: client, taken: 0, lane });
         // The connection is there when this returns, as it is on a real network.
         self.turn(Nanos::from_millis(1));
         self.clients.len() - 1
     }
 
     fn send(&mut self, client: usize, bytes: &[u8]) {
-        self.world.send(self.clients[client].0, bytes);
+        self.world.send(self.clients[client].id, bytes);
         self.turn(Nanos::ZERO);
     }
 
     fn finish(&mut self, client: usize) {
-        self.world.finish(self.clients[client].0);
+        self.world.finish(self.clients[client].id);
     }
 
     fn received(&mut self, client: usize, wanted: usize) -> Vec<u8> {
-        let (id, taken) = self.clients[client];
+        let Simulated { id, taken, .. } = self.clients[client];
         self.until(|world| world.received_len(id) - taken >= wanted || world.end(id).is_some());
         self.world.received(id).split_off(taken)
     }
 
     fn is_over(&mut self, client: usize) -> bool {
-        let (id, taken) = self.clients[client];
+        let Simulated { id, taken, .. } = self.clients[client];
         self.world.end(id).is_some() && self.world.received_len(id) == taken
     }
 
@@ -213,11 +268,11 @@ impl<H: EventHandler> Stage for Simulator<H> {
     }
 
     fn handle(&self) -> Handle {
-        Handle::new(self.exchange.clone(), self.exchange.next_home())
+        Handle::new(self.maker.exchange.clone(), self.maker.exchange.next_home())
     }
 
     fn taken(&mut self, client: usize, bytes: usize) {
-        self.clients[client].1 += bytes;
+        self.clients[client].taken += bytes;
     }
 }
 

@@ -93,7 +93,7 @@ pub enum Slow {
     /// The receiver is disconnected, and counted: for protocols that make no sense with gaps.
     Disconnect,
     /// It is kept all the same, and the sender is not read until the receiver has caught up, at most for
-    /// [`HOLD_TIME`](super::HOLD_TIME); beyond that time, or twice the watermark, it is dropped.
+    /// [`HOLD_TIME`](super::HOLD_TIME); beyond that time, or four times the watermark, it is dropped.
     Hold,
 }
 
