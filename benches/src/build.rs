@@ -71,6 +71,12 @@ impl Binaries {
         existing(self.rivals().join("release").join(name), name)
     }
 
+    /// A server among the scripts of `benches/rivals`.
+    #[must_use]
+    pub fn script(&self, name: &str) -> PathBuf {
+        self.root.join("benches/rivals/scripts").join(name)
+    }
+
     /// A program on the search path.
     ///
     /// # Errors
@@ -83,7 +89,10 @@ impl Binaries {
             .chain(also)
             .map(|directory| directory.join(name))
             .find(|file| file.is_file())
-            .with_context(|| format!("{name} is not installed (apt-get install {name})"))
+            .with_context(|| {
+                let package = if name == "node" { "nodejs" } else { name };
+                format!("{name} is not installed (apt-get install {package})")
+            })
     }
 
     /// A program that `cargo install` puts beside what is built here.

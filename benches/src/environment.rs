@@ -8,7 +8,6 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use crate::build::Binaries;
-use crate::server::{App, Server};
 
 /// Kernel settings that move the figures.
 const SYSCTLS: [&str; 9] = [
@@ -23,12 +22,13 @@ const SYSCTLS: [&str; 9] = [
     "net.ipv4.tcp_wmem",
 ];
 /// Libraries of the rivals whose versions are shown.
-const RIVAL_LIBRARIES: [&str; 9] = [
+const RIVAL_LIBRARIES: [&str; 10] = [
     "actix-files",
     "actix-web",
     "axum",
     "httparse",
     "hyper",
+    "may",
     "may_minihttp",
     "mio",
     "tokio",
@@ -56,10 +56,11 @@ impl Environment {
         }
         add("commit", output(&binaries.root, "git", &["describe", "--always", "--dirty"]));
         add("rustc", output(&binaries.root, "rustc", &["--version"]));
-        for server in [Server::Nginx, Server::H2o] {
-            if let Ok(program) = server.program(App::Fixed, binaries) {
-                let program = program.to_string_lossy();
-                add(&server.to_string(), output(&binaries.root, &program, &["-v"]));
+        let versions = [("nginx", "-v"), ("h2o", "-v"), ("node", "-v"), ("python3", "-V")];
+        for (name, option) in versions {
+            if let Ok(program) = binaries.installed(name) {
+                let version = output(&binaries.root, &program.to_string_lossy(), &[option]);
+                add(name, version);
             }
         }
         let lock = binaries.root.join("benches/rivals/Cargo.lock");

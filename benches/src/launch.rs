@@ -38,7 +38,7 @@ pub struct Launch {
 
 impl Launch {
     /// Of `program`, on `core` and without further terms.
-    pub(crate) fn new(core: usize, program: PathBuf) -> Self {
+    pub fn new(core: usize, program: PathBuf) -> Self {
         Self { core, yielding: false, descriptors: None, program, arguments: Vec::new() }
     }
 

@@ -1,28 +1,23 @@
 //! The servers, and how each is started.
 
 use std::fmt;
-use std::fs::File;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::thread;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
 use clap::ValueEnum;
 
 use crate::build::Binaries;
 use crate::configuration::{floor_reply, h2o_configuration, nginx_configuration, site};
-use crate::launch::{Guard, Launch};
+use crate::launch::Launch;
 use crate::scratch::Scratch;
 use crate::start;
+use crate::started::Started;
 
 /// The body that every server answers with, unless told otherwise.
 pub const BODY: &str = "Vrypt";
 /// What every server answers with under [`App::Json`].
 pub const JSON_BODY: &str = r#"{"message":"Hello, World!"}"#;
 
-/// How long a server may take until it accepts connections.
-const START_LIMIT: Duration = Duration::from_secs(10);
 /// Connections that servers with a limit are told to allow.
 pub(crate) const CONNECTION_COUNT_MAX: &str = "16384";
 
@@ -125,6 +120,10 @@ pub enum Server {
     Nginx,
     /// h2o with one thread
     H2o,
+    /// Node's `http`
+    Node,
+    /// Python's `http.server`, a thread for each connection
+    Python,
 }
 
 impl Server {
@@ -140,11 +139,18 @@ impl Server {
             Self::Fused | Self::Hyper | Self::Actix | Self::Axum | Self::May => {
                 binaries.rival(&self.to_string())
             }
-            Self::Nginx | Self::H2o => binaries.installed(&self.to_string()),
+            Self::Nginx | Self::H2o | Self::Node => binaries.installed(&self.to_string()),
+            Self::Python => binaries.installed("python3"),
         }
     }
 
-    fn arguments(self, setup: &Setup, port: u16, scratch: &Scratch) -> anyhow::Result<Vec<String>> {
+    fn arguments(
+        self,
+        setup: &Setup,
+        port: u16,
+        binaries: &Binaries,
+        scratch: &Scratch,
+    ) -> anyhow::Result<Vec<String>> {
         let port_text = port.to_string();
         let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
         Ok(match self {
@@ -185,6 +191,12 @@ impl Server {
                 let file = scratch.write(&format!("nginx-{port}.conf"), configuration)?;
                 words(&["-p", &path_text(scratch.path()), "-c", &path_text(&file)])
             }
+            Self::Node => {
+                words(&[&path_text(&binaries.script("wire.mjs")), "--http", "--port", &port_text])
+            }
+            Self::Python => {
+                words(&[&path_text(&binaries.script("http_python.py")), "--port", &port_text])
+            }
             Self::H2o => {
                 let configuration = h2o_configuration(setup, port, scratch)?;
                 let file = scratch.write(&format!("h2o-{port}.conf"), configuration)?;
@@ -213,8 +225,7 @@ pub fn present(wanted: &[Server], binaries: &Binaries) -> anyhow::Result<Vec<Ser
 #[derive(Debug)]
 pub struct Running {
     server: Server,
-    guard: Guard,
-    address: SocketAddr,
+    started: Started,
 }
 
 impl Running {
@@ -228,29 +239,14 @@ impl Running {
         binaries: &Binaries,
         scratch: &Scratch,
     ) -> anyhow::Result<Self> {
-        let program = server.program(setup.app, binaries)?;
-        let address = free_address()?;
-        let log_path = scratch.path().join(format!("{server}-{}.log", address.port()));
-        let log = File::create(&log_path).context("cannot create a log")?;
         let launch = Launch {
             yielding: setup.yielding,
             descriptors: setup.descriptors,
-            ..Launch::new(setup.core, program)
+            ..Launch::new(setup.core, server.program(setup.app, binaries)?)
         };
-        let child = launch
-            .command()?
-            .args(server.arguments(setup, address.port(), scratch)?)
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .with_context(|| format!("cannot start {server}"))?;
-        let mut running = Self { server, guard: Guard(child), address };
-        running.wait_until_ready().with_context(|| {
-            let log = std::fs::read_to_string(&log_path).unwrap_or_default();
-            let last = log.lines().next_back().unwrap_or("it said nothing").to_owned();
-            format!("{server} did not start: {last}")
-        })?;
-        Ok(running)
+        let arguments = |port| server.arguments(setup, port, binaries, scratch);
+        let started = Started::start(&server.to_string(), &launch, arguments, scratch)?;
+        Ok(Self { server, started })
     }
 
     /// Which one it is.
@@ -260,35 +256,13 @@ impl Running {
 
     /// The first of its processes.
     pub fn process(&self) -> u32 {
-        self.guard.0.id()
+        self.started.process()
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.started.address()
     }
-
-    fn wait_until_ready(&mut self) -> anyhow::Result<()> {
-        let started = Instant::now();
-        while started.elapsed() < START_LIMIT {
-            if let Some(status) = self.guard.0.try_wait().context("wait")? {
-                bail!("{status}");
-            }
-            if TcpStream::connect_timeout(&self.address, START_LIMIT).is_ok() {
-                // What a server does once after its start should not be in the first round.
-                thread::sleep(Duration::from_millis(200));
-                return Ok(());
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-        bail!("no connection within {} s", START_LIMIT.as_secs())
-    }
-}
-
-/// A port that nobody listens on at this moment.
-fn free_address() -> anyhow::Result<SocketAddr> {
-    let listener = TcpListener::bind("127.0.0.1:0").context("cannot find a free port")?;
-    listener.local_addr().context("cannot find a free port")
 }
 
 fn path_text(path: &std::path::Path) -> String {

@@ -6,8 +6,6 @@
 
 mod ballast;
 mod measure;
-mod record;
-mod statistics;
 mod table;
 mod workload;
 
@@ -17,16 +15,17 @@ use std::thread;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use serde_json::Value;
 
 use corelane_benches::build::Binaries;
 use corelane_benches::environment::Environment;
 use corelane_benches::launch::{self, Cores, Launch};
+use corelane_benches::record::Record;
 use corelane_benches::scratch::Scratch;
 use corelane_benches::server::{self, App, Running, Server};
 use corelane_benches::start;
 
 use crate::measure::{Sample, measure_idle, measure_load, verify};
-use crate::record::Record;
 use crate::table::Table;
 use crate::workload::Workload;
 
@@ -112,16 +111,26 @@ fn compare(arguments: &Arguments) -> anyhow::Result<()> {
     for workload in workloads {
         let table = run(workload, &servers, &plan, &binaries, &scratch, &mut environment)?;
         println!("{table}");
-        tables.push(table);
+        tables.push((table.to_string(), table.to_json()));
     }
     environment.finish();
-    let record = Record { environment, tables, rounds: plan.rounds, seconds: plan.seconds };
+    let record = record(environment, tables, &plan);
     let out = match (&arguments.out, arguments.quick) {
         (Some(path), _) => path.clone(),
         (None, true) => return Ok(()),
         (None, false) => record.default_path(&binaries.root),
     };
     record.write(&out)
+}
+
+fn record(environment: Environment, tables: Vec<(String, Value)>, plan: &Plan) -> Record {
+    let Plan { rounds, seconds, .. } = *plan;
+    let introduction = format!(
+        "{rounds} interleaved rounds of {seconds} s, server and load on one core each. Figures are \
+         medians over the rounds; ratios are medians of the ratios inside each round. \"(n idle)\" \
+         counts the rounds in which the server was idle for more than 10 % of the time."
+    );
+    Record { program: "compare", introduction, environment, rounds, seconds, tables }
 }
 
 /// Builds our own programs and, where possible, the rivals.

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use corelane_benches::build::Binaries;
 use corelane_benches::launch::{self, Guard};
+use corelane_benches::output;
 use corelane_benches::server::{BODY, Running, Setup};
 
 /// Traffic before each measurement: enough to fill caches and to reach the steady state.
@@ -73,23 +74,14 @@ pub(crate) fn measure_load(
     core: usize,
     binaries: &Binaries,
 ) -> anyhow::Result<Sample> {
-    let child = launch::command(core, &binaries.own("corelane-load")?)?
+    let mut command = launch::command(core, &binaries.own("corelane-load")?)?;
+    command
         .arg(format!("http://{}{path}", running.address()))
         .args(["--json", "--warm-up", WARM_UP])
         .args(["--duration", &duration.as_secs_f64().to_string()])
         .args(["--watch", &running.process().to_string()])
-        .args(options)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .context("cannot start the load generator")?;
-    let mut guard = Guard(child);
-    // Its output is shorter than a pipe, so that it can end before it is read.
-    guard.wait(duration + SLACK).context("the load generator")?;
-    let output = read_all(guard.0.stdout.take())?;
-    let report: Value = serde_json::from_str(&output)
-        .map_err(|_| read_all(guard.0.stderr.take()).unwrap_or_default())
-        .map_err(|said| anyhow::anyhow!("the load generator gave no report: {}", said.trim()))?;
+        .args(options);
+    let report = output::json(&mut command, duration + SLACK)?;
     let number = |pointer: &str| report.pointer(pointer).and_then(Value::as_f64);
     let faults = report["fault_count"].as_u64().context("a report without faults")?;
     if report["responses"].as_u64().unwrap_or(0) == 0 {
@@ -144,15 +136,9 @@ pub(crate) fn measure_idle(
     lines.read_line(&mut kept)?;
     guard.wait(SLACK)?;
     if kept.trim() != format!("still open {count}") {
-        let said = read_all(guard.0.stderr.take())?;
+        let said = output::all(guard.0.stderr.take())?;
         bail!("{} {} {}", opened.trim(), kept.trim(), said.trim());
     }
     let bytes = after.saturating_sub(before) as f64;
     Ok(Sample { idle_kibibytes: Some(bytes / 1024.0 / f64::from(count)), ..Sample::default() })
-}
-
-fn read_all(stream: Option<impl Read>) -> anyhow::Result<String> {
-    let mut text = String::new();
-    stream.context("a pipe")?.read_to_string(&mut text)?;
-    Ok(text)
 }

@@ -5,9 +5,9 @@ use std::fmt::{self, Write};
 use serde_json::{Value, json};
 
 use corelane_benches::server::Server;
+use corelane_benches::statistics::{Spread, median, paired_ratio, range, spread, with_unit};
 
 use crate::measure::Sample;
-use crate::statistics::{Spread, paired_ratio, spread};
 use crate::workload::Workload;
 
 /// Below this the server waited for the client, and its CPU time per response contains the price
@@ -190,19 +190,6 @@ impl fmt::Display for Table {
         }
         Ok(())
     }
-}
-
-fn median(spread: Option<Spread>, digits: usize) -> String {
-    spread.map_or_else(|| "–".to_owned(), |spread| format!("{:.digits$}", spread.median))
-}
-
-fn range(spread: Option<Spread>, digits: usize) -> String {
-    let text = |spread: Spread| format!("{:.digits$}–{:.digits$}", spread.min, spread.max);
-    spread.map_or_else(|| "–".to_owned(), text)
-}
-
-fn with_unit(text: String, unit: &str) -> String {
-    if text == "–" { text } else { format!("{text} {unit}") }
 }
 
 #[cfg(test)]

@@ -127,6 +127,11 @@ impl Workload {
             (Server::Nginx | Server::H2o, _) if matches!(app, App::Routed | App::Middleware) => {
                 Some("runs no handlers of one's own")
             }
+            (Server::Node | Server::Python, _)
+                if !matches!(self, Self::Plaintext64 | Self::Single | Self::Idle) =>
+            {
+                Some("shows what a standard library gives, which two workloads and idle tell")
+            }
             (Server::FloorEager, workload) if workload != Self::Close => {
                 Some("differs from floor only for new connections")
             }

@@ -4,28 +4,35 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use corelane_benches::environment::Environment;
-
-use crate::table::Table;
+use crate::environment::Environment;
 
 /// The record of a run.
 #[derive(Debug)]
-pub(crate) struct Record {
-    pub(crate) environment: Environment,
-    pub(crate) tables: Vec<Table>,
-    pub(crate) rounds: u32,
-    pub(crate) seconds: u32,
+pub struct Record {
+    /// The program whose run it was.
+    pub program: &'static str,
+    /// How it measured: what stands between the title and the environment.
+    pub introduction: String,
+    /// Where it took place.
+    pub environment: Environment,
+    /// How often each server was measured.
+    pub rounds: u32,
+    /// How long each measurement was.
+    pub seconds: u32,
+    /// A workload each: for people, and for programs.
+    pub tables: Vec<(String, Value)>,
 }
 
 impl Record {
-    /// `benches/records/DATE-compare`, with a number behind it if that day has one already.
-    pub(crate) fn default_path(&self, root: &Path) -> PathBuf {
+    /// `benches/records/DATE-PROGRAM`, with a number behind it if that day has one already.
+    #[must_use]
+    pub fn default_path(&self, root: &Path) -> PathBuf {
         let directory = root.join("benches/records");
         let name = |count: u32| match count {
-            1 => format!("{}-compare", self.environment.date),
-            _ => format!("{}-compare-{count}", self.environment.date),
+            1 => format!("{}-{}", self.environment.date, self.program),
+            _ => format!("{}-{}-{count}", self.environment.date, self.program),
         };
         let taken = |count: &u32| directory.join(name(*count)).with_extension("md").exists();
         let free = (1..).find(|count| !taken(count)).unwrap_or(u32::MAX);
@@ -33,7 +40,10 @@ impl Record {
     }
 
     /// Writes `path`.md and `path`.json.
-    pub(crate) fn write(&self, path: &Path) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn write(&self, path: &Path) -> anyhow::Result<()> {
         if let Some(directory) = path.parent() {
             fs::create_dir_all(directory)
                 .with_context(|| format!("cannot create {}", directory.display()))?;
@@ -42,7 +52,7 @@ impl Record {
             "environment": self.environment.to_json(),
             "rounds": self.rounds,
             "seconds": self.seconds,
-            "workloads": self.tables.iter().map(Table::to_json).collect::<Vec<_>>(),
+            "workloads": self.tables.iter().map(|(_, json)| json).collect::<Vec<_>>(),
         });
         let json = serde_json::to_string_pretty(&json)? + "\n";
         for (extension, text) in [("md", self.markdown()), ("json", json)] {
@@ -54,18 +64,14 @@ impl Record {
     }
 
     fn markdown(&self) -> String {
-        let Self { environment, rounds, seconds, .. } = self;
+        let Self { environment, introduction, .. } = self;
         let mut text = format!(
-            "# Comparison of {}\n\n\
-             `cargo run --release --bin compare`: {rounds} interleaved rounds of {seconds} s, server \
-             and load on one core each. Figures are medians over the rounds; ratios are medians of \
-             the ratios inside each round. \"(n idle)\" counts the rounds in which the server was \
-             idle for more than 10 % of the time.\n\n{environment}",
-            environment.date,
+            "# Comparison of {}\n\n`cargo run --release --bin {}`: {introduction}\n\n{environment}",
+            environment.date, self.program,
         );
-        for table in &self.tables {
+        for (table, _) in &self.tables {
             text.push('\n');
-            text.push_str(&table.to_string());
+            text.push_str(table);
         }
         text
     }

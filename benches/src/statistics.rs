@@ -1,15 +1,18 @@
-//! Medians and paired ratios.
+//! Medians and paired ratios, and how they are shown.
 
 /// Middle, least and greatest of some values.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Spread {
-    pub(crate) median: f64,
-    pub(crate) min: f64,
-    pub(crate) max: f64,
+pub struct Spread {
+    /// Of an even count, the mean of the two in the middle.
+    pub median: f64,
+    /// The least.
+    pub min: f64,
+    /// The greatest.
+    pub max: f64,
 }
 
 /// The spread of `values`; `None` if there are none.
-pub(crate) fn spread(values: impl IntoIterator<Item = f64>) -> Option<Spread> {
+pub fn spread(values: impl IntoIterator<Item = f64>) -> Option<Spread> {
     let mut sorted: Vec<f64> = values.into_iter().collect();
     sorted.sort_by(f64::total_cmp);
     let (&min, &max) = (sorted.first()?, sorted.last()?);
@@ -24,12 +27,31 @@ pub(crate) fn spread(values: impl IntoIterator<Item = f64>) -> Option<Spread> {
 
 /// The spread of `ours / theirs` over the rounds that have both. What drifts between rounds
 /// cancels inside one, so this is steadier than the ratio of two medians.
-pub(crate) fn paired_ratio(ours: &[Option<f64>], theirs: &[Option<f64>]) -> Option<Spread> {
+pub fn paired_ratio(ours: &[Option<f64>], theirs: &[Option<f64>]) -> Option<Spread> {
     let pairs = ours.iter().zip(theirs).filter_map(|pair| match pair {
         (Some(ours), Some(theirs)) if *theirs > 0.0 => Some(ours / theirs),
         _ => None,
     });
     spread(pairs)
+}
+
+/// The median with so many digits behind the point; a dash if there is none.
+#[must_use]
+pub fn median(spread: Option<Spread>, digits: usize) -> String {
+    spread.map_or_else(|| "–".to_owned(), |spread| format!("{:.digits$}", spread.median))
+}
+
+/// Least and greatest.
+#[must_use]
+pub fn range(spread: Option<Spread>, digits: usize) -> String {
+    let text = |spread: Spread| format!("{:.digits$}–{:.digits$}", spread.min, spread.max);
+    spread.map_or_else(|| "–".to_owned(), text)
+}
+
+/// `text` with its unit, unless it is the dash.
+#[must_use]
+pub fn with_unit(text: String, unit: &str) -> String {
+    if text == "–" { text } else { format!("{text} {unit}") }
 }
 
 #[cfg(test)]
