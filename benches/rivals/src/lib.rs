@@ -1,5 +1,7 @@
 //! What the rival servers share: what they serve, and how they are told to.
 
+pub mod wire;
+
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
