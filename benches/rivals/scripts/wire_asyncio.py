@@ -1,6 +1,7 @@
 """Echo and broadcast on asyncio: `python3 wire_asyncio.py --echo|--broadcast --port N`.
 
-Protocols, the fastest that the standard library has: streams cost more for each message.
+Protocols, the fastest that the standard library has: streams cost more for each message. Prints the
+port, which it chooses if N is 0.
 """
 
 import asyncio
@@ -56,6 +57,7 @@ class Broadcast(asyncio.Protocol):
 async def serve(protocol, port):
     loop = asyncio.get_running_loop()
     server = await loop.create_server(protocol, "127.0.0.1", port, backlog=1024)
+    print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 

@@ -1,5 +1,7 @@
-"""Echo and broadcast on selectors, the loop written by hand:
-`python3 wire_selectors.py --echo|--broadcast --port N`."""
+"""Echo and broadcast on selectors: `python3 wire_selectors.py --echo|--broadcast --port N`.
+
+The loop written by hand. Prints the port, which it chooses if N is 0.
+"""
 
 import selectors
 import socket
@@ -27,6 +29,7 @@ class Server:
         self.serve = self.echo if echoes else self.broadcast
         self.room = set()
         self.listener = socket.create_server(("127.0.0.1", port), backlog=1024)
+        print(self.listener.getsockname()[1], flush=True)
         self.listener.setblocking(False)
         self.selector.register(self.listener, selectors.EVENT_READ)
 

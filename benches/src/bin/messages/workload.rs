@@ -55,7 +55,7 @@ impl Workload {
     pub(crate) fn clients(self) -> Clients {
         let echo = |connections, depth| Clients::Echo(EchoPlan { connections, depth });
         let room = |pace, slow| {
-            Clients::Room(RoomPlan { members: 1_001, senders: 8, slow, pace, flood_lines: 3_072 })
+            Clients::Room(RoomPlan { members: 1_001, senders: 8, slow, pace, flood_lines: 2_048 })
         };
         let fixed = |together| Pace::Fixed { lines_per_second: LINES_PER_SECOND, together };
         match self {
