@@ -12,6 +12,8 @@ pub(crate) struct Sample {
     pub(crate) cpu_micros: Option<f64>,
     pub(crate) p50_micros: Option<f64>,
     pub(crate) p99_micros: Option<f64>,
+    /// Messages that a client found at once: how many the server had written together, or more.
+    pub(crate) messages_per_receive: Option<f64>,
     /// How busy the server's core was, from 0 to 1.
     pub(crate) server_busy: Option<f64>,
     /// Resident memory for each idle connection, in KiB.

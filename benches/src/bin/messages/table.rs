@@ -32,6 +32,7 @@ const LOAD: &[Column] = &[
     column("messages/s", 0, |sample| sample.messages_per_second),
     column("p50 µs", 0, |sample| sample.p50_micros),
     column("p99 µs", 0, |sample| sample.p99_micros),
+    column("at once", 1, |sample| sample.messages_per_receive),
     column("busy %", 0, |sample| sample.server_busy.map(|busy| busy * 100.0)),
 ];
 const SLOW: &[Column] = &[

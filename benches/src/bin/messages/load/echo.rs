@@ -167,6 +167,7 @@ impl Echo {
                 Err(_) => return false,
             };
             let now = self.epoch.elapsed().as_nanos() as u64;
+            self.tally.receives += 1;
             let Link { cutter, received: count, sent, sent_at, .. } = link;
             let before = *count;
             cutter.feed(&self.page[..received], |line| {

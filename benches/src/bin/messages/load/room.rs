@@ -365,6 +365,7 @@ impl Room {
             let heard_at = Instant::now();
             self.heard_at = heard_at;
             let now = (heard_at - self.epoch).as_nanos() as u64;
+            self.tally.receives += u64::from(!member.slow);
             let mut cutter = std::mem::take(&mut member.cutter);
             cutter.feed(&self.page[..received], |line| {
                 member.hear(index, line, now, &mut self.courses, &mut self.tally);

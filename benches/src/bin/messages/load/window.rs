@@ -17,6 +17,8 @@ const LATENCY_DIGITS: u8 = 3;
 #[derive(Debug)]
 pub(crate) struct Tally {
     pub(crate) messages: u64,
+    /// Receives that brought something.
+    pub(crate) receives: u64,
     pub(crate) latency: Histogram<u64>,
     pub(crate) faults: Faults,
 }
@@ -25,7 +27,7 @@ impl Tally {
     pub(crate) fn new() -> anyhow::Result<Self> {
         let latency = Histogram::new_with_bounds(1, LATENCY_NANOS_MAX, LATENCY_DIGITS)
             .context("a latency histogram")?;
-        Ok(Self { messages: 0, latency, faults: Faults::default() })
+        Ok(Self { messages: 0, receives: 0, latency, faults: Faults::default() })
     }
 
     /// Counts a message that was due `nanos` ago.
@@ -43,6 +45,7 @@ impl Tally {
     /// Begins to count; faults stay, since a fault is one whenever it comes.
     fn restart(&mut self) {
         self.messages = 0;
+        self.receives = 0;
         self.latency.reset();
     }
 }
@@ -73,6 +76,7 @@ impl Window {
             cpu_micros: arrived.then_some(cpu.ran_nanos as f64 / 1000.0 / messages),
             p50_micros: tally.quantile(0.5),
             p99_micros: tally.quantile(0.99),
+            messages_per_receive: arrived.then_some(messages / tally.receives as f64),
             server_busy: Some(share(cpu.ran_nanos + cpu.waited_nanos, elapsed)),
             ..Sample::default()
         })
