@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod chaos;
+mod checks;
 mod life;
 mod rooms;
 mod slow;
