@@ -6,8 +6,8 @@
 // Helpers outside of test functions are not covered by `allow-unwrap-in-tests`.
 #![allow(clippy::unwrap_used)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+mod counting;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
@@ -21,50 +21,10 @@ use corelane_eventloop::{Driver, Lane, LaneConfig, ListenOptions, Mio, Nanos, Po
 use corelane_http::{Http, HttpConfig, HttpCounters, HttpMetrics};
 use corelane_metrics::Registry;
 
+use crate::counting::taken;
+
 const REQUESTS: usize = 10_000;
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: test\r\nAccept: */*\r\n\r\n";
-
-/// Counts what each thread takes from the heap.
-struct Counting;
-
-thread_local! {
-    /// Has no destructor and needs none of the heap, so it can be used within the allocator.
-    static TAKEN: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count() {
-    TAKEN.with(|taken| taken.set(taken.get() + 1));
-}
-
-#[allow(unsafe_code)]
-// SAFETY: every method passes its arguments on to `System`, unchanged, and returns what it returns.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller keeps the contract of `alloc`, which is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller keeps the contract of `alloc_zeroed`, which is the same.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: the caller keeps the contract of `realloc`, which is the same.
-        unsafe { System.realloc(memory, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the contract of `dealloc`, which is the same.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
-
-#[global_allocator]
-static HEAP: Counting = Counting;
 
 /// A lane in this thread.
 struct Server {
@@ -96,11 +56,11 @@ impl Server {
 
     /// Turns the lane until the client has said that it is done; returns what that allocated.
     fn turn_until(&mut self, done: &Receiver<()>) -> u64 {
-        let before = TAKEN.get();
+        let before = taken();
         while done.try_recv().is_err() {
             self.driver.turn(&mut self.lane, Some(Nanos::from_millis(1))).unwrap();
         }
-        TAKEN.get() - before
+        taken() - before
     }
 }
 
@@ -213,13 +173,13 @@ fn a_line_of_the_access_log_allocates_nothing() {
             user_agent: Some(&agent),
             ..AccessRecord::default()
         };
-        let before = TAKEN.get();
+        let before = taken();
         for second in 0..REQUESTS as u64 {
             record.time = Nanos::from_secs(second);
             lane.record(&record);
             lane.flush();
         }
-        assert_eq!(TAKEN.get() - before, 0);
+        assert_eq!(taken() - before, 0);
         assert!(log.flush(Duration::from_secs(20)));
         assert_eq!(log.written() + log.dropped(), REQUESTS as u64);
     }
@@ -227,7 +187,7 @@ fn a_line_of_the_access_log_allocates_nothing() {
 
 #[test]
 fn the_counter_counts() {
-    let before = TAKEN.get();
+    let before = taken();
     drop(std::hint::black_box(vec![0_u8; 10]));
-    assert_eq!(TAKEN.get() - before, 1);
+    assert_eq!(taken() - before, 1);
 }
