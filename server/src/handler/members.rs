@@ -209,3 +209,106 @@ impl Members {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use corelane_mempool::Slab;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Change {
+        Enter,
+        LeaveAll(usize),
+        Join(usize, u64),
+        Leave(usize, u64),
+    }
+
+    fn changes() -> impl Strategy<Value = Vec<Change>> {
+        let change = prop_oneof![
+            3 => Just(Change::Enter),
+            1 => any::<usize>().prop_map(Change::LeaveAll),
+            6 => (any::<usize>(), 0..4u64).prop_map(|(who, topic)| Change::Join(who, topic)),
+            3 => (any::<usize>(), 0..4u64).prop_map(|(who, topic)| Change::Leave(who, topic)),
+        ];
+        prop::collection::vec(change, 0..120)
+    }
+
+    /// Who hears what is said, in a turn of its own.
+    fn hearers(members: &mut Members, topic: Option<Topic>) -> BTreeSet<Key> {
+        members.begin_turn();
+        let mut first = Vec::new();
+        members.deliver(topic, (0, 1), |key| first.push(key));
+        members.deliver(topic, (0, 2), |key| panic!("{key:?} was told twice"));
+        for key in &first {
+            assert_eq!(members.take(*key), [(0, 1), (0, 2)]);
+        }
+        let hearers: BTreeSet<Key> = first.iter().copied().collect();
+        assert_eq!(hearers.len(), first.len());
+        hearers
+    }
+
+    proptest! {
+        /// Against sets of names.
+        #[test]
+        fn members_are_those_who_joined_and_did_not_leave(changes in changes()) {
+            let mut places = Slab::new();
+            let mut members = Members::default();
+            let mut naive: BTreeMap<Key, BTreeSet<u64>> = BTreeMap::new();
+            let mut gone = Vec::new();
+            for change in changes {
+                let known: Vec<Key> = naive.keys().copied().collect();
+                let pick = |who: usize| known.get(who % known.len().max(1)).copied();
+                match change {
+                    Change::Enter => {
+                        let key = places.insert(()).unwrap();
+                        members.enter(key);
+                        naive.insert(key, BTreeSet::new());
+                    }
+                    Change::LeaveAll(who) => if let Some(key) = pick(who) {
+                        members.leave_all(key);
+                        places.remove(key);
+                        naive.remove(&key);
+                        gone.push(key);
+                    },
+                    Change::Join(who, topic) => if let Some(key) = pick(who) {
+                        prop_assert!(members.join(key, topic.into()));
+                        naive.get_mut(&key).unwrap().insert(topic);
+                    },
+                    Change::Leave(who, topic) => if let Some(key) = pick(who) {
+                        let was = naive.get_mut(&key).unwrap().remove(&topic);
+                        prop_assert_eq!(members.leave(key, topic.into()), was);
+                    },
+                }
+                for key in &gone {
+                    prop_assert!(!members.join(*key, 0.into()), "a key of the past");
+                }
+            }
+            prop_assert_eq!(members.len(), naive.len());
+            prop_assert_eq!(hearers(&mut members, None), naive.keys().copied().collect());
+            for topic in 0..4 {
+                let expected =
+                    naive.iter().filter(|(_, in_it)| in_it.contains(&topic)).map(|(key, _)| *key);
+                prop_assert_eq!(hearers(&mut members, Some(topic.into())), expected.collect());
+            }
+        }
+    }
+
+    #[test]
+    fn a_connection_is_in_so_many_topics_and_no_more() {
+        let (mut places, mut members) = (Slab::new(), Members::default());
+        let key = places.insert(()).unwrap();
+        members.enter(key);
+        for topic in 0..TOPICS_PER_CONN as u64 {
+            assert!(members.join(key, topic.into()));
+        }
+        assert!(!members.join(key, u64::MAX.into()));
+        assert!(members.join(key, 5.into()), "it is in that one already");
+        assert!(members.leave(key, 5.into()) && members.join(key, u64::MAX.into()));
+        members.leave_all(key);
+        assert_eq!((members.names.len(), members.vacant.len()), (0, members.topics.len()));
+    }
+}
