@@ -130,8 +130,9 @@ impl Workload {
             (Server::Node | Server::Python, _)
                 if !matches!(self, Self::Plaintext64 | Self::Single | Self::Idle) =>
             {
-                Some("shows what a standard library gives, which two workloads and idle tell")
+                Some("shows what a standard library gives, which three workloads tell")
             }
+            (Server::Python, Self::Idle) => Some("has a thread for each connection"),
             (Server::FloorEager, workload) if workload != Self::Close => {
                 Some("differs from floor only for new connections")
             }
