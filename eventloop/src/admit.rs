@@ -32,6 +32,12 @@ pub trait Admit {
     /// The connection that took a place is closed.
     fn release(&mut self);
 
+    /// A connection has moved to another lane of the process, which releases its place one day.
+    fn moved_out(&mut self) {}
+
+    /// A connection has moved here, and its place with it.
+    fn moved_in(&mut self) {}
+
     /// Accepting failed. Says when to try again: at once (`None`), or not before that time.
     fn failed(&mut self, now: Nanos, error: &io::Error) -> Option<Nanos>;
 }

@@ -11,7 +11,8 @@ use crate::time::Nanos;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LaneConfig {
-    /// Connections this lane holds at most, in bounds of memory: further ones are refused.
+    /// Connections this lane holds at most, in bounds of memory: further ones are refused, but for
+    /// those that move here from another lane.
     /// Default 1,048,576; admission policies usually stop earlier.
     pub connections: usize,
     /// Pending output above which a connection is no longer read or stepped with input, in bytes.

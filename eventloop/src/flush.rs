@@ -49,6 +49,9 @@ impl<P: Protocol> Lane<P> {
         let Phase::Closing(why) = link.state.phase else { return false };
         services.wheel.clear(key.index());
         services.stats.closed[why.index()] += 1;
+        for lane in services.moves.closed(key) {
+            services.post.ring_if_stopping(lane);
+        }
         if let Some(conn) = link.conn.take() {
             let mut io = window(&[], &mut link.out, &mut link.state, services, key);
             if contained(|| protocol.close(conn, why, &mut io)).is_err() {

@@ -160,11 +160,13 @@ impl<'a, M> Io<'a, M> {
     /// turn or in a later turn, in order per sender; dropped and counted if the connection is gone by
     /// then. Refused, with the mail given back, if the queue is full.
     pub fn post(&mut self, conn: ConnId, mail: M) -> Result<(), Full<M>> {
+        self.state.mailed = self.services.post.epoch();
         self.services.post_mail(conn, mail)
     }
 
     /// Sends mail to a lane; it arrives at [`Protocol::mail`](crate::Protocol::mail) there.
     pub fn send(&mut self, lane: LaneId, mail: M) -> Result<(), Full<M>> {
+        self.state.mailed = self.services.post.epoch();
         self.services.send_mail(lane, mail)
     }
 

@@ -13,7 +13,7 @@ use crate::files::{Files, NoFiles};
 use crate::id::{Origin, Peer, Target};
 use crate::io::Turn;
 use crate::link::{Link, LinkState, Phase};
-use crate::mail::{LaneHandle, Post, Recipient};
+use crate::mail::{LaneHandle, Post};
 use crate::out::OutQueue;
 use crate::protocol::{Closed, Event, Protocol};
 use crate::services::Services;
@@ -30,6 +30,8 @@ pub struct Lane<P: Protocol> {
     services: Services<P::Mail>,
     admit: Box<dyn Admit + Send>,
     drain_until: Nanos,
+    /// It was cut after it was asked to stop.
+    was_cut: bool,
 }
 
 /// A lane's successor begins so far from it in the generations of its keys, so that the id of a
@@ -60,12 +62,14 @@ impl<P: Protocol> Lane<P> {
     pub fn new(protocol: P, config: LaneConfig, post: Post<P::Mail>) -> Lane<P> {
         let pool = Pool::new(PoolConfig::default());
         let first = post.predecessors.wrapping_mul(GENERATIONS_PER_LANE).wrapping_add(1);
+        post.set_landing(true);
         Lane {
             protocol,
-            links: Slab::with_limit(config.connections).with_first_generation(first),
+            links: Slab::new().with_first_generation(first),
             services: Services::new(config, pool, post, Box::new(NoFiles)),
             admit: Box::new(AdmitAll),
             drain_until: Nanos::MAX,
+            was_cut: false,
         }
     }
 
@@ -112,9 +116,13 @@ impl<P: Protocol> Lane<P> {
         self.links.is_empty()
     }
 
-    /// True once the lane was asked to stop and its last connection is closed.
+    /// True once the lane was asked to stop and its last connection is closed: also of those that moved
+    /// to other lanes, since mail for them may still come.
     pub fn is_finished(&self) -> bool {
-        self.services.stopping && self.links.is_empty()
+        self.services.stopping
+            && self.links.is_empty()
+            && !self.services.post.expects()
+            && !self.services.moves.forwards_any()
     }
 
     /// The lane's clock, as of the last turn.
@@ -137,6 +145,7 @@ impl<P: Protocol> Lane<P> {
     /// whose engine panicked: connections are dropped without [`Protocol::close`], only their places
     /// are released.
     pub fn into_post(mut self) -> Post<P::Mail> {
+        self.services.post.set_landing(false);
         for (_, link) in self.links.iter() {
             if matches!(link.state.origin, Origin::Accepted(_)) {
                 self.admit.release();
@@ -164,6 +173,7 @@ impl<P: Protocol> Lane<P> {
             return Nanos::ZERO;
         }
         let timer = s.wheel.next_wake(s.now.0).map_or(Nanos::MAX, Nanos);
+        let timer = timer.min(s.moves.wake(s.now));
         timer.min(s.wake_at).min(self.drain_until).min(s.readers.wake()).min(s.relief.wake())
     }
 }
@@ -206,6 +216,9 @@ impl<P: Protocol> Lane<P> {
             out: OutQueue::new(),
             state: LinkState::new(peer, origin, phase, self.services.born),
         };
+        if self.links.len() >= self.services.limits.connections {
+            return None;
+        }
         let key = self.links.insert(link).ok()?;
         let Lane { protocol, links, services, .. } = self;
         let link = links.get_mut(key)?;
@@ -362,27 +375,6 @@ impl<P: Protocol> Lane<P> {
         services.wheel.set(key.index(), (services.now + services.limits.gate_time).0);
     }
 
-    /// Delivers the mail that waited when this stage began, within the turn's share.
-    pub(crate) fn run_mail(&mut self) {
-        for source in 0..self.services.post.sources() {
-            let share = self.services.post.waiting(source).min(self.services.limits.turn_mail);
-            for _ in 0..share {
-                let Some(envelope) = self.services.post.take(source) else { break };
-                self.services.stats.mail_in += 1;
-                match envelope.to {
-                    Recipient::Lane => {
-                        let mut turn = Turn { services: &mut self.services };
-                        self.protocol.mail(envelope.mail, &mut turn);
-                    }
-                    Recipient::Conn(key) if self.phase(key) == Some(Phase::Open) => {
-                        self.step(key, Event::Mail(envelope.mail), &[]);
-                    }
-                    Recipient::Conn(_) => self.services.stats.mail_stale += 1,
-                }
-            }
-        }
-    }
-
     /// The protocol's own stage of the turn.
     pub(crate) fn run_turn(&mut self) {
         self.services.stats.turns += 1;
@@ -427,6 +419,7 @@ impl<P: Protocol> Lane<P> {
         if std::mem::replace(&mut self.services.stopping, true) {
             return;
         }
+        self.services.post.set_landing(false);
         let keys: Vec<Key> = self.links.keys().collect();
         for key in keys {
             if self.phase(key) == Some(Phase::Open) {
@@ -438,10 +431,19 @@ impl<P: Protocol> Lane<P> {
     /// Closes every connection with [`Closed::Stopped`].
     pub(crate) fn cut(&mut self) {
         self.drain_until = Nanos::MAX;
+        if self.services.stopping {
+            self.was_cut = true;
+            self.services.moves.forget();
+        }
         let keys: Vec<Key> = self.links.keys().collect();
         for key in keys {
             self.fail(key, Closed::Stopped);
         }
+    }
+
+    /// True once nothing is to live on here.
+    pub(crate) fn was_cut(&self) -> bool {
+        self.was_cut
     }
 
     /// Takes the outbound connections asked for since the last time.

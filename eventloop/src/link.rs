@@ -49,6 +49,8 @@ pub(crate) struct LinkState {
     pub(crate) revisit: bool,
     pub(crate) gated: bool,
     pub(crate) judged: bool,
+    /// The [epoch](crate::mail::Post::epoch) in which it sent mail last.
+    pub(crate) mailed: u8,
     /// While output is flushed at the end: how much had left when its gate was last looked at, the
     /// lower half. While discarding: bytes discarded.
     pub(crate) tally: u32,
@@ -74,6 +76,7 @@ impl LinkState {
             revisit: false,
             gated: false,
             judged: false,
+            mailed: 0,
             tally: 0,
             born,
         }

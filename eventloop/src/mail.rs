@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::net::TcpStream;
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Wake, Waker};
 
@@ -18,11 +18,15 @@ use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::driver::ListenOptions;
 use crate::id::{ConnId, LaneId, ListenerId};
+use crate::moving::Parcel;
 use crate::time::Nanos;
 use corelane_mempool::Key;
 
 /// Capacity of a lane's control queue. Sockets handed over wait in it.
 const CONTROL: usize = 1024;
+
+/// Epochs of sending count from here, and 0 is before all of them.
+const FIRST_EPOCH: u8 = 2;
 
 /// Mail that could not be queued, given back.
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
@@ -190,12 +194,23 @@ impl LaneHandle {
 pub(crate) enum Recipient {
     Lane,
     Conn(Key),
+    /// The connection that came here from this place.
+    Moved(ConnId),
 }
 
-#[derive(Debug)]
-pub(crate) struct Envelope<M> {
-    pub(crate) to: Recipient,
-    pub(crate) mail: M,
+/// What travels through a ring. A connection goes the way of its mail, so that what is forwarded to it
+/// comes behind it.
+pub(crate) enum Envelope<M> {
+    Mail { to: Recipient, mail: M },
+    Parcel(Box<Parcel>),
+}
+
+/// Whether connections may move to a lane, and how many are on their way to it. Either the sender sees
+/// that the lane has closed, or the lane sees that something is on its way, and waits for it.
+#[derive(Default)]
+struct Berth {
+    closed: AtomicBool,
+    inbound: AtomicUsize,
 }
 
 /// One lane's end of the mail system: rings to and from every other lane, and its control queue.
@@ -210,9 +225,15 @@ pub struct Post<M> {
     own: VecDeque<Envelope<M>>,
     own_limit: usize,
     bells: Vec<Arc<Doorbell>>,
+    berths: Arc<[Berth]>,
     /// Lanes that were sent something since the last [`Post::ring_bells`].
     rung: Vec<bool>,
     any_rung: bool,
+    /// How much was put into the queue to each lane.
+    sent: Vec<u64>,
+    /// The same when the present epoch began.
+    sent_before: Vec<u64>,
+    epoch: u8,
     handle: LaneHandle,
     /// How many lanes had it before.
     pub(crate) predecessors: u32,
@@ -230,6 +251,7 @@ impl<M> Post<M> {
     pub fn mesh(lanes: usize, capacity: usize) -> Vec<Post<M>> {
         let handles: Vec<_> = (0..lanes).map(|lane| LaneHandle::new(lane as LaneId)).collect();
         let bells: Vec<_> = handles.iter().map(|handle| handle.doorbell.clone()).collect();
+        let berths: Arc<[Berth]> = handles.iter().map(|_| Berth::default()).collect();
         let mut posts: Vec<_> = handles
             .into_iter()
             .enumerate()
@@ -240,8 +262,12 @@ impl<M> Post<M> {
                 own: VecDeque::new(),
                 own_limit: capacity,
                 bells: bells.clone(),
+                berths: berths.clone(),
                 rung: vec![false; lanes],
                 any_rung: false,
+                sent: vec![0; lanes],
+                sent_before: vec![0; lanes],
+                epoch: FIRST_EPOCH,
                 handle,
                 predecessors: 0,
             })
@@ -280,29 +306,141 @@ impl<M> Post<M> {
     }
 
     pub(crate) fn send(&mut self, lane: LaneId, mail: M) -> Result<(), Full<M>> {
-        self.push(lane, Envelope { to: Recipient::Lane, mail })
+        self.push_mail(lane, Recipient::Lane, mail)
     }
 
     pub(crate) fn post(&mut self, conn: ConnId, mail: M) -> Result<(), Full<M>> {
-        self.push(conn.lane, Envelope { to: Recipient::Conn(conn.key), mail })
+        self.push_mail(conn.lane, Recipient::Conn(conn.key), mail)
     }
 
-    fn push(&mut self, lane: LaneId, envelope: Envelope<M>) -> Result<(), Full<M>> {
+    /// Sends mail after a connection that has gone from `from` to that lane.
+    pub(crate) fn forward(&mut self, lane: LaneId, from: ConnId, mail: M) -> Result<(), Full<M>> {
+        self.push_mail(lane, Recipient::Moved(from), mail)
+    }
+
+    fn push_mail(&mut self, lane: LaneId, to: Recipient, mail: M) -> Result<(), Full<M>> {
+        match self.push(lane, Envelope::Mail { to, mail }) {
+            Err(Envelope::Mail { mail, .. }) => Err(Full(mail)),
+            _ => Ok(()),
+        }
+    }
+
+    fn push(&mut self, lane: LaneId, envelope: Envelope<M>) -> Result<(), Envelope<M>> {
         let target = usize::from(lane);
         match self.outboxes.get_mut(target) {
-            None => Err(Full(envelope.mail)),
-            Some(None) if self.own.len() >= self.own_limit => Err(Full(envelope.mail)),
+            None => Err(envelope),
+            Some(None) if self.own.len() >= self.own_limit => Err(envelope),
             Some(None) => {
                 self.own.push_back(envelope);
+                self.sent[target] += 1;
                 Ok(())
             }
             Some(Some(ring)) => {
-                ring.push(envelope)
-                    .map_err(|rtrb::PushError::Full(envelope)| Full(envelope.mail))?;
+                ring.push(envelope).map_err(|rtrb::PushError::Full(envelope)| envelope)?;
+                self.sent[target] += 1;
                 self.rung[target] = true;
                 self.any_rung = true;
                 Ok(())
             }
+        }
+    }
+
+    /// Pieces of mail that each of this lane's queues holds at most.
+    pub(crate) fn capacity(&self) -> usize {
+        self.own_limit
+    }
+
+    /// Says that a connection is about to be sent to that lane. False, and nothing said, if it takes
+    /// none. To be followed by [`Post::ship`] or [`Post::unannounce`].
+    pub(crate) fn announce(&mut self, lane: LaneId) -> bool {
+        let Some(Some(ring)) = self.outboxes.get(usize::from(lane)) else { return false };
+        if ring.slots() == 0 || ring.is_abandoned() {
+            return false;
+        }
+        let berth = &self.berths[usize::from(lane)];
+        berth.inbound.fetch_add(1, Ordering::SeqCst);
+        let open = !berth.closed.load(Ordering::SeqCst);
+        if !open {
+            self.unannounce(lane);
+        }
+        open
+    }
+
+    /// The connection that was announced does not come.
+    pub(crate) fn unannounce(&self, lane: LaneId) {
+        let lane = usize::from(lane);
+        self.berths[lane].inbound.fetch_sub(1, Ordering::SeqCst);
+        if self.berths[lane].closed.load(Ordering::SeqCst) {
+            // It may have waited for nothing else.
+            self.bells[lane].ring();
+        }
+    }
+
+    /// Sends the connection that was announced. Gives it back if there is no room after all.
+    pub(crate) fn ship(&mut self, lane: LaneId, parcel: Box<Parcel>) -> Result<(), Box<Parcel>> {
+        match self.push(lane, Envelope::Parcel(parcel)) {
+            Err(Envelope::Parcel(parcel)) => {
+                self.unannounce(lane);
+                Err(parcel)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A connection has come in.
+    pub(crate) fn landed(&self) {
+        self.berths[usize::from(self.lane)].inbound.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Connections may move here, or may no more.
+    pub(crate) fn set_landing(&self, allowed: bool) {
+        self.berths[usize::from(self.lane)].closed.store(!allowed, Ordering::SeqCst);
+    }
+
+    /// True if connections are on their way here.
+    pub(crate) fn expects(&self) -> bool {
+        self.berths[usize::from(self.lane)].inbound.load(Ordering::SeqCst) > 0
+    }
+
+    /// Wakes that lane if it is stopping: what it waited for may have ended.
+    pub(crate) fn ring_if_stopping(&self, lane: LaneId) {
+        let lane = usize::from(lane);
+        if self.berths[lane].closed.load(Ordering::SeqCst) {
+            self.bells[lane].ring();
+        }
+    }
+
+    /// The present epoch of sending.
+    #[inline]
+    pub(crate) fn epoch(&self) -> u8 {
+        self.epoch
+    }
+
+    /// Ends epochs whose predecessors' mail was taken.
+    pub(crate) fn settle(&mut self) {
+        // Twice, so that nothing is unsettled where nothing waits.
+        for _ in 0..2 {
+            let taken =
+                |(lane, &before): (usize, &u64)| self.sent[lane] - self.untaken(lane) >= before;
+            if !self.sent_before.iter().enumerate().all(taken) {
+                return;
+            }
+            self.sent_before.clone_from(&self.sent);
+            self.epoch = self.epoch.wrapping_add(1);
+        }
+    }
+
+    /// True if all that was sent in this epoch was taken. An epoch of long ago may seem to be a recent
+    /// one, for a while.
+    pub(crate) fn is_settled(&self, epoch: u8) -> bool {
+        self.epoch.wrapping_sub(epoch) > 1
+    }
+
+    /// How much waits in the queue to that lane.
+    fn untaken(&self, lane: usize) -> u64 {
+        match &self.outboxes[lane] {
+            Some(ring) => (ring.buffer().capacity() - ring.slots()) as u64,
+            None => self.own.len() as u64,
         }
     }
 
@@ -387,6 +525,13 @@ mod tests {
     use super::*;
     use std::sync::atomic::AtomicUsize;
 
+    fn content(envelope: Envelope<u32>) -> u32 {
+        match envelope {
+            Envelope::Mail { mail, .. } => mail,
+            Envelope::Parcel(_) => panic!("a connection"),
+        }
+    }
+
     #[test]
     fn mail_arrives_in_order_and_is_bounded() {
         let mut posts = Post::<u32>::mesh(2, 4);
@@ -394,7 +539,7 @@ mod tests {
             posts[0].send(1, n).unwrap();
         }
         assert_eq!(posts[0].send(1, 9), Err(Full(9)));
-        let got: Vec<_> = std::iter::from_fn(|| posts[1].take(0)).map(|e| e.mail).collect();
+        let got: Vec<_> = std::iter::from_fn(|| posts[1].take(0)).map(content).collect();
         assert_eq!(got, [0, 1, 2, 3]);
         assert!(posts[1].is_idle());
     }
@@ -484,7 +629,8 @@ mod tests {
             while next < MAIL {
                 match receiver.take(0) {
                     Some(envelope) => {
-                        assert_eq!(envelope.mail, next);
+                        let Envelope::Mail { mail, .. } = envelope else { panic!() };
+                        assert_eq!(mail, next);
                         next += 1;
                     }
                     None => {

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::io;
 
+use crate::id::ConnId;
 use crate::io::{Io, Turn};
+use crate::moving::Luggage;
 use crate::out::Mark;
 
 /// One lane's protocol engine.
@@ -61,8 +63,34 @@ pub trait Protocol {
     ) -> Flow;
 
     /// The connection is gone. Called exactly once for every `Conn` that `open` returned: also after
-    /// a panic in `step`, a reset, a failed connect. Output written here is lost.
+    /// a panic in `step`, a reset, a failed connect; on the lane where it is then, if it has moved.
+    /// Output written here is lost.
     fn close(&mut self, conn: Self::Conn, why: Closed, io: &mut Io<'_, Self::Mail>);
+
+    /// A connection is to move to another lane: takes its state apart, into something that can be sent
+    /// to that lane, or gives it back to have it stay. The default is that no connection moves.
+    ///
+    /// Asked only while nothing of the connection is under way that the lane can see: all of its input
+    /// is consumed, all of its output has left, no mark is awaited, it is not paused. What else may be
+    /// under way (a task, a promised answer, a place in a table of `self`) is for the protocol to know.
+    /// `id` is the connection's id until now; mail to it follows the connection, in order. The deadline
+    /// moves along, and the clocks of all lanes of a process agree.
+    ///
+    /// After `Ok` this lane is done with the connection: [`close`](Protocol::close) is not called
+    /// here for it. If this panics, the connection is closed, and its state is lost.
+    fn depart(&mut self, conn: Self::Conn, id: ConnId) -> Result<Luggage, Self::Conn> {
+        let _ = id;
+        Err(conn)
+    }
+
+    /// A connection has come from another lane, with what [`depart`](Protocol::depart) made of it
+    /// there. Its id is now [`Io::id`]; mail to the ids it had before arrives here. `None` ends it: then,
+    /// as after a panic, [`close`](Protocol::close) is not called, since there is nothing to call it
+    /// with.
+    fn arrive(&mut self, luggage: Luggage, io: &mut Io<'_, Self::Mail>) -> Option<Self::Conn> {
+        let _ = (luggage, io);
+        None
+    }
 
     /// Mail to the lane rather than to one of its connections.
     fn mail(&mut self, mail: Self::Mail, turn: &mut Turn<'_, Self::Mail>) {

@@ -7,6 +7,7 @@ use crate::config::LaneConfig;
 use crate::files::Files;
 use crate::id::{ConnId, LaneId, Target};
 use crate::mail::{Full, Post};
+use crate::moving::Moves;
 use crate::out::Stash;
 use crate::readers::Readers;
 use crate::relief::Relief;
@@ -47,6 +48,7 @@ pub(crate) struct Services<M> {
     /// Peers that output waits for.
     pub(crate) readers: Readers,
     pub(crate) relief: Relief,
+    pub(crate) moves: Moves<M>,
     /// Counts connections as they come; wraps.
     pub(crate) born: u32,
 }
@@ -100,6 +102,7 @@ impl<M> Services<M> {
             closing: Vec::new(),
             readers: Readers::new(),
             relief: Relief::default(),
+            moves: Moves::default(),
             born: 0,
         }
     }

@@ -7,6 +7,8 @@ use crate::protocol::Closed;
 pub struct LaneStats {
     /// Turns of the loop.
     pub turns: u64,
+    /// Nanoseconds that turns took, from the end of the poll to the end of the flush.
+    pub busy: u64,
     /// Readiness events that named a live connection or listener.
     pub events: u64,
     /// Readiness events for connections that were gone.
@@ -21,6 +23,10 @@ pub struct LaneStats {
     pub connected: u64,
     /// Closed connections by reason, indexed by [`Closed::index`].
     pub closed: [u64; Closed::NAMES.len()],
+    /// Connections that came from another lane.
+    pub moved_in: u64,
+    /// Connections that went to another lane.
+    pub moved_out: u64,
     /// Bytes received.
     pub bytes_in: u64,
     /// Bytes handed to the kernel.
@@ -39,6 +45,10 @@ pub struct LaneStats {
     pub mail_refused: u64,
     /// Mail whose connection was gone.
     pub mail_stale: u64,
+    /// Mail sent after connections that have moved to another lane.
+    pub mail_forwarded: u64,
+    /// Mail for connections that have moved, dropped because their lane took none for a second.
+    pub mail_dropped: u64,
     /// Wakes sent to other lanes.
     pub wakes: u64,
     /// Times a connection was put off to the next turn.

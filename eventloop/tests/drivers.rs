@@ -10,6 +10,10 @@ mod commands;
 mod flip;
 #[path = "drivers/kit.rs"]
 mod kit;
+#[path = "drivers/moving.rs"]
+mod moving;
+#[path = "drivers/nomad.rs"]
+mod nomad;
 #[path = "drivers/promises.rs"]
 mod promises;
 #[path = "drivers/readers.rs"]
@@ -78,6 +82,16 @@ scenarios! { promises:
     admission_pauses,
     hosted_output_may_shrink,
     hosted_input_is_limited,
+}
+
+scenarios! { moving:
+    a_connection_moves_with_all_it_has,
+    mail_follows_through_every_lane,
+    who_is_busy_or_refuses_stays,
+    who_is_not_taken_in_is_closed,
+    lanes_that_stop_neither_give_nor_take,
+    mail_that_finds_no_room_waits_and_is_dropped,
+    a_dead_lane_leaves_nothing_to_forward_to,
 }
 
 scenarios! { readers:

@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use mio::net::{TcpListener, TcpStream};
@@ -17,6 +17,12 @@ use crate::lane::Lane;
 use crate::mail;
 use crate::protocol::Protocol;
 use crate::time::Nanos;
+
+/// Where the clocks of all lanes of this process begin: a connection that moves takes its times along.
+fn clock_zero() -> Instant {
+    static ZERO: OnceLock<Instant> = OnceLock::new();
+    *ZERO.get_or_init(Instant::now)
+}
 
 const WAKER: u64 = RESERVED + 0xffff_ffff;
 
@@ -112,7 +118,7 @@ impl Mio {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), narrow(WAKER))?);
         let net =
-            MioNet { poll, events: Events::with_capacity(EVENTS), waker, start: Instant::now() };
+            MioNet { poll, events: Events::with_capacity(EVENTS), waker, start: clock_zero() };
         Ok(Mio { reactor: Reactor::new(net) })
     }
 
@@ -335,6 +341,10 @@ impl Net for MioNet {
         #[cfg(any(target_os = "linux", target_os = "android"))]
         let both = both | Interest::PRIORITY;
         on_socket!(socket, socket => self.poll.registry().register(socket, token, both))
+    }
+
+    fn deregister(&mut self, socket: &mut Socket) -> io::Result<()> {
+        on_socket!(socket, socket => self.poll.registry().deregister(socket))
     }
 
     fn receive(&mut self, socket: &mut Socket, into: &mut [u8]) -> io::Result<usize> {

@@ -8,6 +8,7 @@ mod calls;
 #[cfg(target_os = "linux")]
 mod files;
 mod mio;
+mod moving;
 pub(crate) mod net;
 mod reactor;
 mod send;

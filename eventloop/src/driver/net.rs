@@ -51,7 +51,7 @@ pub(crate) enum Bulk {
 /// A non-blocking network with edge-triggered readiness: after an event, no other comes for the same
 /// direction until a call has found nothing more to do.
 pub(crate) trait Net {
-    type Socket;
+    type Socket: Send + 'static;
     type Listener;
 
     /// A clock that never runs backwards.
@@ -73,6 +73,8 @@ pub(crate) trait Net {
 
     /// Has readiness of both directions reported with this token.
     fn register(&mut self, socket: &mut Self::Socket, token: u64) -> io::Result<()>;
+    /// Has nothing reported any more, so that another net of its kind can register it.
+    fn deregister(&mut self, socket: &mut Self::Socket) -> io::Result<()>;
     fn receive(&mut self, socket: &mut Self::Socket, into: &mut [u8]) -> io::Result<usize>;
     /// `more` says that further output follows at once (a hint to fill packets).
     fn send(

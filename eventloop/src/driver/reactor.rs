@@ -28,14 +28,14 @@ const LAST_ACCEPTS: usize = 4096;
 /// The driver's side of a connection; its index is that of the key.
 pub(super) struct Slot<S> {
     pub(super) socket: Option<S>,
-    generation: u32,
+    pub(super) generation: u32,
     /// A receive may find something.
-    readable: bool,
+    pub(super) readable: bool,
     /// A send may find room.
     pub(super) writable: bool,
-    read_closed: bool,
+    pub(super) read_closed: bool,
     /// The connection is gone; what the peer sent before may still be there.
-    hung_up: bool,
+    pub(super) hung_up: bool,
 }
 
 struct Door<L> {
@@ -51,7 +51,7 @@ pub(crate) struct Reactor<N: Net> {
     pub(crate) net: N,
     pub(super) slots: Vec<Slot<N::Socket>>,
     doors: Vec<Door<N::Listener>>,
-    ready: Vec<Ready>,
+    pub(super) ready: Vec<Ready>,
     page: Box<[u8]>,
     /// Accepted eagerly this turn: registered only if they are still open at its end.
     newcomers: Vec<Key>,
@@ -63,6 +63,8 @@ pub(crate) struct Reactor<N: Net> {
     /// How long to poll without blocking before blocking.
     pub(crate) busy_poll: Nanos,
     last_event: Nanos,
+    /// The lane was finished before a poll.
+    ended: bool,
 }
 
 impl<N: Net> Reactor<N> {
@@ -81,6 +83,7 @@ impl<N: Net> Reactor<N> {
             stop_after_reading: None,
             busy_poll: Nanos::ZERO,
             last_event: Nanos::ZERO,
+            ended: false,
         }
     }
 
@@ -106,6 +109,7 @@ impl<N: Net> Reactor<N> {
         self.attach(lane);
         self.poll(lane, wait)?;
         self.clock(lane);
+        let begun = lane.services().now;
         // Here, because what the last turn had to say has left: what is held now, is held up.
         lane.relieve();
         self.obey(lane);
@@ -120,16 +124,20 @@ impl<N: Net> Reactor<N> {
         }
         lane.run_timers();
         lane.run_mail();
+        self.seat_arrivals(lane);
         lane.run_turn();
         self.connect(lane);
         ring_bells(lane);
         self.flush(lane);
         self.judge_readers(lane);
         lane.services().now = self.net.now();
+        let busy = lane.services().now.since(begun);
+        lane.services().stats.busy += busy.0;
         self.after_flush(lane);
         self.reap(lane);
         lane.give_back();
         self.register_newcomers(lane);
+        self.send_away(lane);
         ring_bells(lane);
         Ok(())
     }
@@ -168,13 +176,14 @@ impl<N: Net> Reactor<N> {
         if wait == Some(Nanos::ZERO) {
             return self.net.poll(wait, &mut self.ready);
         }
-        let post = &lane.services().post;
-        post.doorbell().going_to_sleep();
-        if !post.is_idle() {
+        lane.services().post.doorbell().going_to_sleep();
+        // Other lanes may have ended what this one waited for: whoever turns it is to see that.
+        let ends = lane.is_finished() && !std::mem::replace(&mut self.ended, true);
+        if ends || !lane.services().post.is_idle() {
             wait = Some(Nanos::ZERO);
         }
         let polled = self.net.poll(wait, &mut self.ready);
-        post.doorbell().awake();
+        lane.services().post.doorbell().awake();
         polled
     }
 
@@ -324,7 +333,7 @@ impl<N: Net> Reactor<N> {
         }
     }
 
-    fn seat(&mut self, key: Key, socket: N::Socket) {
+    pub(super) fn seat(&mut self, key: Key, socket: N::Socket) {
         let slot = Slot {
             socket: Some(socket),
             generation: key.generation(),
@@ -346,7 +355,7 @@ impl<N: Net> Reactor<N> {
         self.slots[key.index()] = slot;
     }
 
-    fn register<P: Protocol>(&mut self, lane: &mut Lane<P>, key: Key) {
+    pub(super) fn register<P: Protocol>(&mut self, lane: &mut Lane<P>, key: Key) {
         if let Some(socket) = &mut self.slots[key.index()].socket
             && let Err(error) = self.net.register(socket, key.to_bits())
         {
@@ -377,14 +386,11 @@ impl<N: Net> Reactor<N> {
             if ready.token >= RESERVED {
                 continue;
             }
-            let named = Key::from_bits(ready.token);
-            let Some(slot) = self.slots.get_mut(named.index()) else { continue };
-            let differs = (slot.generation ^ named.generation()) << (32 - GENERATION_BITS) != 0;
-            let key = Key::from_bits(u64::from(slot.generation) << 32 | named.index() as u64);
-            if differs || slot.socket.is_none() {
+            let Some(key) = self.named(ready) else {
                 lane.services().stats.stale_events += 1;
                 continue;
-            }
+            };
+            let slot = &mut self.slots[key.index()];
             lane.services().stats.events += 1;
             slot.readable |= ready.readable;
             slot.read_closed |= ready.read_closed;
@@ -397,6 +403,15 @@ impl<N: Net> Reactor<N> {
                 self.check_hung_up(lane, key);
             }
         }
+    }
+
+    /// The connection that an event names, if it is still there.
+    #[inline]
+    pub(super) fn named(&self, ready: Ready) -> Option<Key> {
+        let named = Key::from_bits(ready.token);
+        let slot = self.slots.get(named.index()).filter(|slot| slot.socket.is_some())?;
+        let differs = (slot.generation ^ named.generation()) << (32 - GENERATION_BITS) != 0;
+        (!differs).then(|| Key::from_bits(u64::from(slot.generation) << 32 | named.index() as u64))
     }
 
     /// Closes a connection that the peer has left and that nothing is received for: no call would find

@@ -167,7 +167,7 @@ fn command(chance: &mut Chance) -> String {
 }
 
 /// Counts the places taken.
-struct Places(Arc<AtomicI64>);
+pub(crate) struct Places(pub(crate) Arc<AtomicI64>);
 
 impl Admit for Places {
     fn admit(&mut self, _: Nanos, _: usize) -> Verdict {

@@ -1,8 +1,8 @@
 //! One connection's state.
 
 use corelane_eventloop::Nanos;
-use corelane_parser::http1::RequestMachine;
 use corelane_parser::http1::encode::Connection;
+use corelane_parser::http1::{Phase, RequestMachine};
 
 use crate::pace::Pace;
 use crate::slots::Slots;
@@ -29,6 +29,12 @@ pub struct Conn<R> {
     pub(crate) unaware: bool,
     /// The client will send no more.
     pub(crate) ended: bool,
+}
+
+/// What a connection takes along that moves to another lane: only one between two requests does.
+pub(crate) struct Traveller {
+    answered: u32,
+    opened: Nanos,
 }
 
 /// A request between its head and the end of its body.
@@ -90,6 +96,18 @@ impl<R> Conn<R> {
             unaware: false,
             ended: false,
         }
+    }
+
+    /// What it is on the way to another lane, if nothing of it is under way.
+    pub(crate) fn pack(&self) -> Option<Traveller> {
+        let busy = self.request.is_some() || self.unsent > 0 || self.closing || self.ended;
+        let between = self.is_idle() && self.machine.phase() == Phase::Head;
+        (between && !busy).then_some(Traveller { answered: self.answered, opened: self.opened })
+    }
+
+    /// The connection that was packed.
+    pub(crate) fn unpack(traveller: &Traveller) -> Conn<R> {
+        Conn { answered: traveller.answered, ..Conn::new(traveller.opened) }
     }
 
     /// Between two requests, with nothing of the next one here; answers may be outstanding.

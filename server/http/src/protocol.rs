@@ -1,7 +1,7 @@
 //! HTTP/1.1 as a [`Protocol`].
 
 use corelane_eventloop::{
-    Closed, ConnId, Event, Flow, Io, Nanos, Out, OutQueue, Parts, Protocol, Turn,
+    Closed, ConnId, Event, Flow, Io, Luggage, Nanos, Out, OutQueue, Parts, Protocol, Turn,
 };
 use corelane_parser::Refusal;
 use corelane_parser::http1::{
@@ -581,6 +581,18 @@ impl<H: Handler> Protocol for Http<H> {
         if let Some(slots) = conn.slots.take() {
             self.abandon(*slots, io);
         }
+    }
+
+    /// Connections move between two requests, with all answers sent.
+    fn depart(&mut self, conn: Self::Conn, _id: ConnId) -> Result<Luggage, Self::Conn> {
+        match conn.pack() {
+            Some(traveller) => Ok(Box::new(traveller)),
+            None => Err(conn),
+        }
+    }
+
+    fn arrive(&mut self, luggage: Luggage, _io: &mut Io<'_, HttpMail>) -> Option<Self::Conn> {
+        luggage.downcast_ref().map(Conn::unpack)
     }
 
     fn turn(&mut self, turn: &mut Turn<'_, HttpMail>) {

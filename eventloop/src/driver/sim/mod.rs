@@ -168,12 +168,18 @@ impl Net for SimNet {
         let mut network = self.world.0.borrow_mut();
         let p = &mut network.pipes[*pipe];
         p.token = Some(token);
+        p.driver = self.number;
         // An outbound connection has nothing to say before it is established or refused.
         let dialing = p.outbound && p.connected.is_none();
         let readable = !p.arrived.is_empty() || p.fin_arrived || p.reset;
         if !dialing {
             network.tell(*pipe, readable, true);
         }
+        Ok(())
+    }
+
+    fn deregister(&mut self, pipe: &mut usize) -> io::Result<()> {
+        self.gone.extend(self.world.0.borrow_mut().pipes[*pipe].token.take());
         Ok(())
     }
 
