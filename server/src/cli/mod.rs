@@ -6,6 +6,7 @@
 mod check;
 mod completions;
 mod config;
+mod connect;
 mod fixed;
 mod http;
 mod limits;
@@ -40,6 +41,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
     corelane check -c site.json                what is wrong with a configuration?\n  \
     corelane serve -c site.json --port 3000    serve it, on another port\n  \
     corelane fixed --body hello                give every request the same answer\n  \
+    corelane connect 127.0.0.1:4000            talk to a server by lines\n  \
     corelane torture http://127.0.0.1:8080/    attack a server of yours\n  \
     corelane serve --help                      all options of a command\n\n\
     Exit code: 0 for an orderly end, 1 for a failure at run time, 2 for wrong usage, 78 for a wrong \
@@ -60,6 +62,8 @@ enum Command {
     Serve(Box<site::ServeArgs>),
     /// Answer every request with one fixed response.
     Fixed(Box<fixed::Args>),
+    /// Talk to a server by lines: chat, echo, anything with text.
+    Connect(connect::Args),
     /// Attack an HTTP/1.1 server and say which rules it breaks.
     Torture(torture::Args),
     /// Check a configuration file, and say all that is wrong with it.
@@ -109,6 +113,7 @@ pub fn main() -> ExitCode {
         Command::Static(args) => site::run_static(*args, of_command(&matches)),
         Command::Serve(args) => site::run_serve(*args, of_command(&matches)),
         Command::Fixed(args) => fixed::run(*args),
+        Command::Connect(args) => connect::run(args),
         Command::Torture(args) => torture::run(args),
         Command::Check(args) => check::run(args),
         Command::Config(args) => config::run(args),

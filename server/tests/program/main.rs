@@ -14,6 +14,7 @@ mod client;
 mod closes;
 mod command_line;
 mod config;
+mod connect;
 mod descriptors;
 mod drain;
 mod listen;
