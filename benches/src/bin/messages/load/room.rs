@@ -51,7 +51,7 @@ pub(crate) enum Pace {
     /// At fixed moments, by the senders in turn, or a line from each at the same moment. Latency
     /// counts from when a line was due.
     Fixed { lines_per_second: u32, together: bool },
-    /// As soon as fewer lines of a sender are on their way to anyone.
+    /// As soon as fewer lines of a sender are on their way, counted by their arrivals.
     InFlight(usize),
 }
 

@@ -16,6 +16,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) const OPENING_COUNT_MAX: usize = 64;
 /// Taken from the kernel at once: few, so that messages leave when they are due.
 const EVENT_COUNT_MAX: usize = 64;
+/// Tests measure nothing, and share their cores.
+const WAIT: Timespec = Timespec { tv_sec: 0, tv_nsec: if cfg!(test) { 1_000_000 } else { 0 } };
 /// A receive buffer that fills at once; the kernel doubles it.
 const NARROW_BYTES: usize = 4096;
 /// Segments as over Ethernet. Over loopback they would be 64 KiB long, and the kernel would take
@@ -73,9 +75,8 @@ impl Poller {
     /// How many have something at this moment.
     pub(crate) fn look(&mut self) -> anyhow::Result<usize> {
         self.events.clear();
-        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
         let room = rustix::buffer::spare_capacity(&mut self.events);
-        match epoll::wait(&self.epoll, room, Some(&at_once)) {
+        match epoll::wait(&self.epoll, room, Some(&WAIT)) {
             Ok(_) | Err(Errno::INTR) => Ok(self.events.len()),
             Err(error) => Err(error).context("epoll_wait"),
         }
