@@ -1,7 +1,6 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
-#[cfg(feature = "http")]
 pub mod apps;
 #[cfg(feature = "cli")]
 pub mod cli;

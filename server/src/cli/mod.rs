@@ -3,16 +3,19 @@
 //! Exit codes: 0 for an orderly end, 1 for a failure at run time, 2 for wrong usage, 78 for a wrong
 //! configuration.
 
+mod broadcast;
 mod check;
 mod completions;
 mod config;
 mod connect;
+mod echo;
 mod fixed;
 mod http;
 mod limits;
 mod listen;
 mod logs;
 mod man;
+mod messages;
 mod run;
 mod site;
 mod terminal;
@@ -42,6 +45,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
     corelane serve -c site.json --port 3000    serve it, on another port\n  \
     corelane fixed --body hello                give every request the same answer\n  \
     corelane connect 127.0.0.1:4000            talk to a server by lines\n  \
+    corelane broadcast --bind 127.0.0.1        a chat; join it with nc 127.0.0.1 8080\n  \
     corelane torture http://127.0.0.1:8080/    attack a server of yours\n  \
     corelane serve --help                      all options of a command\n\n\
     Exit code: 0 for an orderly end, 1 for a failure at run time, 2 for wrong usage, 78 for a wrong \
@@ -62,6 +66,10 @@ enum Command {
     Serve(Box<site::ServeArgs>),
     /// Answer every request with one fixed response.
     Fixed(Box<fixed::Args>),
+    /// Send back every byte.
+    Echo(Box<echo::Args>),
+    /// Run a chat of lines: what one says, everyone else hears.
+    Broadcast(Box<broadcast::Args>),
     /// Talk to a server by lines: chat, echo, anything with text.
     Connect(connect::Args),
     /// Attack an HTTP/1.1 server and say which rules it breaks.
@@ -114,6 +122,8 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => site::run_serve(*args, of_command(&matches)),
         Command::Fixed(args) => fixed::run(*args),
         Command::Connect(args) => connect::run(args),
+        Command::Echo(args) => echo::run(*args),
+        Command::Broadcast(args) => broadcast::run(*args),
         Command::Torture(args) => torture::run(args),
         Command::Check(args) => check::run(args),
         Command::Config(args) => config::run(args),

@@ -61,6 +61,8 @@ pub(super) struct Service {
     access_log: AccessLogSlot,
     site: Option<Arc<Source>>,
     terminal: Option<Terminal>,
+    /// What stands before a TCP address for whoever is to open it.
+    scheme: &'static str,
 }
 
 /// What SIGHUP does: loads the configuration again, and says why if it keeps the old one.
@@ -113,6 +115,7 @@ impl Service {
             access_log: AccessLogSlot::default(),
             site: None,
             terminal: None,
+            scheme: "http://",
         })
     }
 
@@ -131,6 +134,12 @@ impl Service {
     /// Has the server stop when this terminal closes, rather than load its configuration again.
     pub(super) fn within(mut self, terminal: Option<Terminal>) -> Service {
         self.terminal = terminal;
+        self
+    }
+
+    /// Has addresses announced with this before them, instead of `http://`.
+    pub(super) fn scheme(mut self, scheme: &'static str) -> Service {
+        self.scheme = scheme;
         self
     }
 
@@ -173,7 +182,7 @@ impl Service {
             _ => None,
         };
         self.access_log.listening_on(server.addresses());
-        announce(&server, admin.as_ref(), limits);
+        announce(&server, self.scheme, admin.as_ref(), limits);
         let addresses: Vec<String> = server.addresses().iter().map(Address::to_string).collect();
         notify::ready(&format!("serving on {}", addresses.join(", ")));
         notify::watch(server.pulse()).context("the watchdog's thread cannot be started")?;
@@ -338,11 +347,11 @@ fn start_admin(
 }
 
 /// Says what runs, where, and within which limits.
-fn announce(server: &Server, admin: Option<&Server>, limits: &str) {
+fn announce(server: &Server, scheme: &str, admin: Option<&Server>, limits: &str) {
     let mut out = std::io::stdout().lock();
     // Whoever closed the output does not want to hear it.
     for address in server.addresses() {
-        let scheme = if address.tcp().is_some() { "http://" } else { "" };
+        let scheme = if address.tcp().is_some() { scheme } else { "" };
         let _ = writeln!(out, "listening on {scheme}{address}");
     }
     for address in admin.iter().flat_map(|admin| admin.addresses()) {

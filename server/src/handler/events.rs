@@ -82,8 +82,10 @@ impl<H: EventHandler> Protocol for Events<H> {
         let own = self.handler.on_connection(&mut context(io, &mut self.hub));
         let Some(own) = own else {
             self.forget(io.id());
+            tracing::info!(target: "corelane::handler", conn = %io.id(), peer = %io.peer(), "connection refused");
             return None;
         };
+        tracing::info!(target: "corelane::handler", conn = %io.id(), peer = %io.peer(), "connected");
         Some(Conn {
             own,
             searched: 0,
@@ -162,6 +164,7 @@ impl<H: EventHandler> Protocol for Events<H> {
     fn close(&mut self, mut conn: Self::Conn, why: Closed, io: &mut Window<'_>) {
         self.caught_up(&mut conn, io);
         self.forget(io.id());
+        tracing::info!(target: "corelane::handler", conn = %io.id(), peer = %io.peer(), reason = %why, "disconnected");
         self.handler.on_disconnect(conn.own, why, &mut context(io, &mut self.hub));
     }
 

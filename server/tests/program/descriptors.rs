@@ -76,7 +76,7 @@ fn descriptors(pid: Pid) -> usize {
 }
 
 /// Memory of a process that is resident, in bytes.
-fn resident(pid: Pid) -> usize {
+pub(crate) fn resident(pid: Pid) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024

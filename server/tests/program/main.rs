@@ -19,6 +19,7 @@ mod descriptors;
 mod drain;
 mod listen;
 mod logs;
+mod messages;
 mod process;
 mod refusals;
 mod reload;

@@ -101,7 +101,16 @@ impl Program {
 
     /// How `corelane fixed` is started by [`Program::fixed`].
     pub(crate) fn fixed_command(args: &[&str]) -> Command {
-        let mut all = vec!["fixed", "--no-pin"];
+        Program::command("fixed", args)
+    }
+
+    /// Starts another command that listens, in the same way.
+    pub(crate) fn listening(command: &str, args: &[&str]) -> Program {
+        Program::start(Program::command(command, args))
+    }
+
+    fn command(command: &str, args: &[&str]) -> Command {
+        let mut all = vec![command, "--no-pin"];
         let mut default = |option: &'static str, value: &'static str| {
             if !args.contains(&option) {
                 all.extend([option, value]);
