@@ -32,7 +32,6 @@ pub(super) struct Conclusion<'h> {
 pub(super) struct Said(u16);
 
 impl Said {
-    pub(super) const NOTHING: Said = Said(0);
     const KEEP_ALIVE: Said = Said(1);
     const CLOSE: Said = Said(1 << 1);
     /// The connection option that makes Upgrade count.
@@ -229,18 +228,19 @@ impl<'h> Framing<'h> {
         }
     }
 
-    /// What follows from all fields of a head.
+    /// What follows from all fields of a head; `is_host` is [`host::is_authority`], or quicker.
     #[inline(always)]
     pub(super) fn conclude(
         &self,
         method: &str,
         version: Version,
+        is_host: impl Fn(&[u8]) -> bool,
         limits: &Limits,
     ) -> Result<Conclusion<'h>, Refusal> {
         if self.said.0 & !Said::KEEP_ALIVE.0 != 0 || self.fault.is_some() {
             return self.conclude_unusual(method, version, limits);
         }
-        check_host(self.host, version, limits)?;
+        check_host(self.host, version, is_host, limits)?;
         Ok(Conclusion { host: self.host, body: BodyKind::None, said: self.said })
     }
 
@@ -255,7 +255,7 @@ impl<'h> Framing<'h> {
             return Err(refusal);
         }
         let body = body(self.length, self.coding, version)?;
-        check_host(self.host, version, limits)?;
+        check_host(self.host, version, host::is_authority, limits)?;
         if matches!(body, BodyKind::Length(length) if length > limits.body_bytes) {
             return Err(Refusal::BodyTooLarge);
         }
@@ -276,9 +276,14 @@ impl<'h> Framing<'h> {
 
 /// RFC 9112 §3.2: always in 1.1, and an authority; policy if empty.
 #[inline(always)]
-fn check_host(host: Option<&[u8]>, version: Version, limits: &Limits) -> Result<(), Refusal> {
+fn check_host(
+    host: Option<&[u8]>,
+    version: Version,
+    is_host: impl Fn(&[u8]) -> bool,
+    limits: &Limits,
+) -> Result<(), Refusal> {
     match host {
-        Some(host) if host::is_authority(host) => Ok(()),
+        Some(host) if is_host(host) => Ok(()),
         Some(b"") if limits.lenient => Ok(()),
         Some(_) => Err(Refusal::Host),
         None if version == Version::Http11 => Err(Refusal::HostMissing),
@@ -401,18 +406,20 @@ fn trim_spaces(mut bytes: &[u8]) -> &[u8] {
 }
 
 /// `token = 1*tchar` (RFC 9110 §5.6.2).
-pub(crate) fn is_token(bytes: &[u8]) -> bool {
-    const TOKEN_BYTES: [bool; 256] = {
-        let mut table = [false; 256];
-        let mut byte = 0;
-        while byte < table.len() {
-            table[byte] = is_token_byte(byte as u8);
-            byte += 1;
-        }
-        table
-    };
+pub(super) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|&byte| TOKEN_BYTES[usize::from(byte)])
 }
+
+/// See [`is_token_byte`].
+pub(crate) static TOKEN_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = is_token_byte(byte as u8);
+        byte += 1;
+    }
+    table
+};
 
 /// `tchar` (RFC 9110 §5.6.2).
 pub(crate) const fn is_token_byte(byte: u8) -> bool {

@@ -11,6 +11,8 @@
 
 use std::net::Ipv6Addr;
 
+use crate::scan::{self, Class, Way};
+
 /// Whether `value` is a host, not empty, with an optional port (which may be empty, RFC 3986
 /// §3.2.3, but otherwise holds a number up to 65535).
 ///
@@ -23,17 +25,22 @@ use std::net::Ipv6Addr;
 /// ```
 pub fn is_authority(value: &[u8]) -> bool {
     // Almost every host is a plain name, then perhaps a short port; the rest has its own function.
-    let is_plain = |byte: u8| PLAIN[usize::from(byte)];
-    let (fours, _) = value.as_chunks();
-    let fours = fours
-        .iter()
-        .take_while(|&&[a, b, c, d]| is_plain(a) & is_plain(b) & is_plain(c) & is_plain(d));
-    let mut host = 4 * fours.count();
-    while let Some(&byte) = value.get(host)
-        && is_plain(byte)
-    {
-        host += 1;
+    let host = scan::front_of(value, &PLAIN);
+    is_name_and_port(value, host)
+}
+
+/// As [`is_authority`]; `value` is a part of `head`.
+#[inline(always)]
+pub(crate) fn is_authority_in<W: Way>(head: &[u8], value: &[u8], way: W) -> bool {
+    match scan::front_in(head, value, Class::Host, way) {
+        Some(host) if value.len() <= 32 => is_name_and_port(value, host),
+        _ => is_authority(value),
     }
+}
+
+/// Whether a port may follow the first `host` bytes of `value`, which are those of a plain name.
+#[inline(always)]
+fn is_name_and_port(value: &[u8], host: usize) -> bool {
     match value.get(host..) {
         Some([]) => host != 0,
         Some([b':', port @ ..]) if host != 0 => match port.len() <= 4 {
@@ -51,12 +58,16 @@ const fn plain() -> [bool; 256] {
     let mut table = [false; 256];
     let mut byte = 0;
     while byte < 256 {
-        table[byte] = matches!(byte as u8,
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~'
-            | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'=');
+        table[byte] = is_host_byte(byte as u8);
         byte += 1;
     }
     table
+}
+
+pub(crate) const fn is_host_byte(byte: u8) -> bool {
+    matches!(byte,
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~'
+        | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'=')
 }
 
 fn is_port(port: &[u8]) -> bool {

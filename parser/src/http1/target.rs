@@ -3,7 +3,8 @@
 use memchr::{memchr, memchr3};
 
 use super::{Limits, host};
-use crate::{Refusal, scan};
+use crate::Refusal;
+use crate::scan::{self, Class, Way};
 
 /// The form of a request target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,37 +19,53 @@ pub enum TargetForm {
     Asterisk,
 }
 
+/// A target, and what is known of its bytes.
+pub(crate) struct Cut<'h> {
+    pub(crate) text: &'h str,
+    /// There is nothing to say against any byte, wherever it stands.
+    is_plain: bool,
+}
+
 /// The target between the spaces of a request line, where no byte is a control but perhaps a tab.
+/// It is a part of `head`.
 #[inline(always)]
-pub(crate) fn cut(target: &[u8]) -> Option<&str> {
-    match target {
-        b"/" => Some("/"),
-        _ => scan::visible(target).or_else(|| cut_unusual(target)),
+pub(crate) fn cut<'h, W: Way>(head: &[u8], target: &'h [u8], way: W) -> Option<Cut<'h>> {
+    if target == b"/" {
+        return Some(Cut { text: "/", is_plain: true });
+    }
+    match scan::text_in(head, target, Class::Target, way) {
+        Some(text) => Some(Cut { text, is_plain: true }),
+        None => cut_slowly(target),
     }
 }
 
-#[cold]
-fn cut_unusual(target: &[u8]) -> Option<&str> {
-    match target.is_empty() || target.contains(&b' ') || target.contains(&b'\t') {
-        true => None,
-        false => str::from_utf8(target).ok(),
+#[inline(never)]
+fn cut_slowly(target: &[u8]) -> Option<Cut<'_>> {
+    if target.contains(&b' ') || target.contains(&b'\t') {
+        return None;
     }
+    let is_plain = target.iter().all(|&byte| is_plain_byte(byte));
+    Some(Cut { text: str::from_utf8(target).ok()?, is_plain })
+}
+
+/// Whether a byte may stand anywhere in a target, and has no meaning of its own.
+pub(crate) const fn is_plain_byte(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'#' | b'%' | b'\\')
 }
 
 /// Tells the form of `target` and whether it goes with `method`.
 ///
-/// `target` holds no control byte and no space: the tokenizer saw to that. Bytes that browsers
-/// send without encoding them (such as `|` and `"`) pass (policy).
+/// Bytes that browsers send without encoding them (such as `|` and `"`) pass (policy).
 #[inline(always)]
-pub(crate) fn check(method: &str, target: &str, limits: &Limits) -> Result<TargetForm, Refusal> {
-    match target.as_bytes() {
-        [b'/', rest @ ..] if method.len() != CONNECT.len() || method != CONNECT => {
-            if !rest.is_empty() {
-                check_bytes(target.as_bytes(), limits)?;
-            }
-            Ok(TargetForm::Origin)
-        }
-        _ => check_unusual(method, target, limits),
+pub(crate) fn check(
+    method: &str,
+    target: &Cut<'_>,
+    limits: &Limits,
+) -> Result<TargetForm, Refusal> {
+    let is_local = target.text.as_bytes().first() == Some(&b'/');
+    match is_local && target.is_plain && (method.len() != CONNECT.len() || method != CONNECT) {
+        true => Ok(TargetForm::Origin),
+        false => check_unusual(method, target.text, limits),
     }
 }
 
@@ -80,7 +97,6 @@ pub(crate) fn authority(form: TargetForm, target: &str) -> Option<&str> {
     }
 }
 
-#[inline(never)]
 fn check_bytes(bytes: &[u8], limits: &Limits) -> Result<(), Refusal> {
     if !bytes.is_ascii() && !limits.lenient {
         return Err(Refusal::Target);
@@ -94,7 +110,6 @@ fn check_bytes(bytes: &[u8], limits: &Limits) -> Result<(), Refusal> {
 /// A fragment is never sent (RFC 9112 §3.2.1). A path in which one server sees a separator or an
 /// end and another does not is how access rules are walked around (policy); in a query both are
 /// data.
-#[inline(never)]
 fn check_special(bytes: &[u8], limits: &Limits) -> Result<(), Refusal> {
     if memchr(b'#', bytes).is_some() {
         return Err(Refusal::Target);
@@ -118,9 +133,12 @@ fn check_special(bytes: &[u8], limits: &Limits) -> Result<(), Refusal> {
 /// The forms that only some methods go with: authority with CONNECT (RFC 9112 §3.2.3), asterisk
 /// with OPTIONS (§3.2.4), absolute with all but CONNECT (§3.2.2). A host in one is checked as that
 /// of Host is; user information is refused (RFC 9110 §4.2.4).
-#[cold]
+#[inline(never)]
 fn check_unusual(method: &str, target: &str, limits: &Limits) -> Result<TargetForm, Refusal> {
     check_bytes(target.as_bytes(), limits)?;
+    if target.starts_with('/') && method != CONNECT {
+        return Ok(TargetForm::Origin);
+    }
     if method == CONNECT {
         let port = target.rsplit_once(':').map(|(_, port)| port);
         let has_port = port.is_some_and(|port| !port.is_empty() && !port.ends_with(']'));
@@ -160,6 +178,10 @@ fn authority_end(target: &str) -> usize {
 mod tests {
     use super::*;
 
+    fn form(method: &str, target: &str, limits: &Limits) -> Result<TargetForm, Refusal> {
+        check(method, &cut_slowly(target.as_bytes()).expect("no white space"), limits)
+    }
+
     #[test]
     fn each_form_goes_with_its_methods() {
         use TargetForm::{Absolute, Asterisk, Authority, Origin};
@@ -189,8 +211,7 @@ mod tests {
             ("GET", "/a%0", Ok(Origin)),
             ("GET", "/a%20b", Ok(Origin)),
         ] {
-            let form = check(method, target, &Limits::DEFAULT);
-            assert_eq!(form, expect, "{method} {target}");
+            assert_eq!(form(method, target, &Limits::DEFAULT), expect, "{method} {target}");
         }
     }
 
@@ -204,8 +225,8 @@ mod tests {
             ("/%00", Refusal::TargetPath),
             ("/%0d%0A?", Refusal::TargetPath),
         ] {
-            assert_eq!(check("GET", target, &Limits::DEFAULT), Err(strict), "{target}");
-            assert!(check("GET", target, &lenient).is_ok(), "{target}");
+            assert_eq!(form("GET", target, &Limits::DEFAULT), Err(strict), "{target}");
+            assert!(form("GET", target, &lenient).is_ok(), "{target}");
         }
         for (target, refusal) in [
             ("/a#b", Refusal::Target),
@@ -218,7 +239,7 @@ mod tests {
             ("http://u@a/", Refusal::TargetForm),
             ("http:///", Refusal::TargetForm),
         ] {
-            assert_eq!(check("GET", target, &lenient), Err(refusal), "{target}");
+            assert_eq!(form("GET", target, &lenient), Err(refusal), "{target}");
         }
     }
 

@@ -11,8 +11,11 @@ use std::arch::x86_64::{
     _mm256_set1_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16,
 };
 
-use super::{Classes, Classify, Task};
+use super::blocks::Blocks;
+use super::{Class, Task, Way};
 use crate::http1::framing::{is_token_byte, is_value_byte};
+use crate::http1::host::is_host_byte;
+use crate::http1::target::is_plain_byte;
 
 /// INVARIANT: exists only on a processor with AVX2 and BMI1.
 #[derive(Clone, Copy)]
@@ -21,21 +24,54 @@ pub(super) struct Avx2(());
 /// By the low half of a byte, the high halves with which it is in the class.
 type Table = [u8; 16];
 
-const NAME: Table = table(false);
-const STOP: Table = table(true);
+/// The table of the bytes for which a `const fn` is true.
+macro_rules! table {
+    ($is_in:ident) => {{
+        let mut table = [0; 16];
+        let mut byte = 0;
+        while byte < 128 {
+            table[byte as usize & 15] |= ($is_in(byte) as u8) << (byte >> 4);
+            byte += 1;
+        }
+        table
+    }};
+}
+
+const NAME: Table = table!(is_token_byte);
+const STOP: Table = table!(is_stop_byte);
+const HOST: Table = table!(is_host_byte);
+const TARGET: Table = table!(is_plain_byte);
+
+/// Whether a byte ends a value.
+const fn is_stop_byte(byte: u8) -> bool {
+    !is_value_byte(byte)
+}
 
 /// By the high half of a byte, its bit in a table.
 const HIGH: Table = [1, 2, 4, 8, 16, 32, 64, 128, 0, 0, 0, 0, 0, 0, 0, 0];
 
-const fn table(stop: bool) -> Table {
-    let mut table = [0; 16];
-    let mut byte = 0;
-    while byte < 128 {
-        let is_in = if stop { !is_value_byte(byte) } else { is_token_byte(byte) };
-        table[byte as usize & 15] |= (is_in as u8) << (byte >> 4);
-        byte += 1;
+/// Which of some bytes, the first of them in the lowest bit, are in which class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Classes {
+    pub(super) name: u64,
+    pub(super) stop: u64,
+}
+
+impl Classes {
+    /// Those of bytes that are in none.
+    pub(super) const NONE: Classes = Classes { name: 0, stop: 0 };
+
+    /// These, and behind them those of bytes that begin `shift` bytes later.
+    #[inline(always)]
+    pub(super) fn and(self, later: Classes, shift: usize) -> Classes {
+        Classes { name: self.name | later.name << shift, stop: self.stop | later.stop << shift }
     }
-    table
+
+    /// Without those of the first bytes; at the other end are some that are in none.
+    #[inline(always)]
+    pub(super) fn skip(self, bytes: usize) -> Classes {
+        Classes { name: self.name >> bytes, stop: self.stop >> bytes }
+    }
 }
 
 impl Avx2 {
@@ -44,6 +80,25 @@ impl Avx2 {
     pub(super) fn detect() -> Option<Self> {
         let has = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi1");
         has.then_some(Self(()))
+    }
+
+    #[inline(always)]
+    pub(super) fn sixteen(self, bytes: &[u8; 16]) -> Classes {
+        // SAFETY: the processor has AVX2, or there would be no `self`.
+        unsafe { sixteen(bytes) }
+    }
+
+    #[inline(always)]
+    pub(super) fn thirty_two(self, bytes: &[u8; 32]) -> Classes {
+        // SAFETY: the processor has AVX2, or there would be no `self`.
+        let [name, stop] = unsafe { thirty_two(bytes, [&NAME, &STOP]) };
+        Classes { name: name.into(), stop: stop.into() }
+    }
+
+    #[inline(always)]
+    pub(super) fn sixty_four(self, bytes: &[u8; 64]) -> Classes {
+        let ([low, high], _) = bytes.as_chunks() else { return Classes::NONE };
+        self.thirty_two(low).and(self.thirty_two(high), 32)
     }
 
     /// Runs `task` with the instructions of such a processor.
@@ -58,19 +113,23 @@ impl Avx2 {
     }
 }
 
-impl Classify for Avx2 {
-    const NAMES: bool = true;
+impl Way for Avx2 {
+    type Lines<'i> = Blocks<'i>;
 
     #[inline(always)]
-    fn sixteen(self, bytes: &[u8; 16]) -> Classes {
-        // SAFETY: the processor has AVX2, or there would be no `self`.
-        unsafe { sixteen(bytes) }
+    fn lines(self, input: &[u8]) -> Option<(&[u8], Blocks<'_>)> {
+        Blocks::new(input, self)
     }
 
     #[inline(always)]
-    fn thirty_two(self, bytes: &[u8; 32]) -> Classes {
+    fn in_class(self, bytes: &[u8; 32], class: Class) -> Option<u32> {
+        let table = match class {
+            Class::Host => &HOST,
+            Class::Target => &TARGET,
+        };
         // SAFETY: the processor has AVX2, or there would be no `self`.
-        unsafe { thirty_two(bytes) }
+        let [in_class] = unsafe { thirty_two(bytes, [table]) };
+        Some(in_class)
     }
 }
 
@@ -94,17 +153,17 @@ fn sixteen(bytes: &[u8; 16]) -> Classes {
     Classes { name: u64::from(!outside(&NAME) as u16), stop: u64::from(!outside(&STOP) as u16) }
 }
 
+/// Which of 32 bytes are in each class.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn thirty_two(bytes: &[u8; 32]) -> Classes {
+fn thirty_two<const N: usize>(bytes: &[u8; 32], tables: [&Table; N]) -> [u32; N] {
     let wide = |table: &Table| _mm256_broadcastsi128_si256(load(table));
     // SAFETY: the 32 bytes that are read are those of the array; no alignment is asked for.
     let vector: __m256i = unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) };
     let half = _mm256_and_si256(_mm256_srli_epi16::<4>(vector), _mm256_set1_epi8(15));
     let high = _mm256_shuffle_epi8(wide(&HIGH), half);
-    let outside = |table: &Table| {
+    tables.map(|table| {
         let common = _mm256_and_si256(_mm256_shuffle_epi8(wide(table), vector), high);
-        _mm256_movemask_epi8(_mm256_cmpeq_epi8(common, _mm256_setzero_si256()))
-    };
-    Classes { name: u64::from(!outside(&NAME) as u32), stop: u64::from(!outside(&STOP) as u32) }
+        !_mm256_movemask_epi8(_mm256_cmpeq_epi8(common, _mm256_setzero_si256())) as u32
+    })
 }

@@ -1,21 +1,10 @@
-//! Each way to classify bytes beside one that looks at them one by one, and heads cut by each of them
-//! beside a reading that knows no blocks.
+//! Heads cut in each way beside a reading that looks at one byte after the other, and the classes that
+//! one of the ways rests on beside the bytes they stand for.
 
 use super::*;
-use crate::http1::framing::{is_token, is_token_byte, is_value_byte};
-
-/// Calls `check!(name, classify)` for every way this processor has.
-macro_rules! for_each_way {
-    ($check:ident) => {
-        $check("portable", portable::Portable);
-        #[cfg(target_arch = "x86_64")]
-        $check("sse2", sse2::Sse2);
-        #[cfg(target_arch = "x86_64")]
-        if let Some(avx2) = avx2::Avx2::detect() {
-            $check("avx2", avx2);
-        }
-    };
-}
+use crate::http1::framing::{is_token_byte, is_value_byte};
+use crate::http1::host::is_host_byte;
+use crate::http1::target::is_plain_byte;
 
 /// Numbers that look random, the same in each run (xorshift).
 struct Numbers(u64);
@@ -29,44 +18,39 @@ impl Numbers {
     }
 }
 
-fn classes_of<C: Classify>(bytes: &[u8]) -> Classes {
-    let mut classes = Classes { name: 0, stop: 0 };
-    for (index, &byte) in bytes.iter().enumerate() {
-        let in_name =
-            if C::NAMES { is_token_byte(byte) } else { is_value_byte(byte) && byte != b':' };
-        classes.name |= u64::from(in_name) << index;
-        classes.stop |= u64::from(!is_value_byte(byte)) << index;
-    }
-    classes
-}
-
-fn every_byte_at_every_place<C: Classify>(way: &str, classify: C) {
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn every_byte_is_classified_alike_at_every_place() {
+    let classes_of = |bytes: &[u8]| {
+        let mut classes = avx2::Classes::NONE;
+        for (index, &byte) in bytes.iter().enumerate() {
+            classes.name |= u64::from(is_token_byte(byte)) << index;
+            classes.stop |= u64::from(!is_value_byte(byte)) << index;
+        }
+        classes
+    };
+    let Some(avx2) = avx2::Avx2::detect() else { return };
     for byte in 0..=255 {
         for other in [b'a', b':', b' ', b'\t', b'\r', 0, 0x7f, 0x80, 0xff] {
             for at in 0..64 {
                 let mut block = [other; 64];
                 block[at] = byte;
-                let at = format!("{way}: {byte} at {at} among {other}");
-                assert_eq!(classify.sixty_four(&block), classes_of::<C>(&block), "{at}");
-                let Some(half) = block.first_chunk() else { unreachable!() };
-                assert_eq!(classify.thirty_two(half), classes_of::<C>(half), "{at}");
-                let Some(quarter) = block.first_chunk() else { unreachable!() };
-                assert_eq!(classify.sixteen(quarter), classes_of::<C>(quarter), "{at}");
+                let at = format!("{byte} at {at} among {other}");
+                assert_eq!(avx2.sixty_four(&block), classes_of(&block), "{at}");
+                let half = block.first_chunk().unwrap();
+                assert_eq!(avx2.thirty_two(half), classes_of(half), "{at}");
+                let quarter = block.first_chunk().unwrap();
+                assert_eq!(avx2.sixteen(quarter), classes_of(quarter), "{at}");
             }
         }
     }
 }
 
-#[test]
-fn bytes_are_classified_alike() {
-    for_each_way!(every_byte_at_every_place);
-}
-
 /// The first line, the fields and the length of a head.
 type Cut<'i> = (&'i [u8], Vec<(&'i str, &'i [u8])>, usize);
 
-fn cut<C: Classify>(input: &[u8], classify: C) -> Option<Cut<'_>> {
-    let (first, mut lines) = Lines::new(input, classify)?;
+fn cut<W: Way>(input: &[u8], way: W) -> Option<Cut<'_>> {
+    let (first, mut lines) = way.lines(input)?;
     let mut fields = Vec::new();
     loop {
         match lines.next()? {
@@ -83,7 +67,7 @@ fn cut_slowly(input: &[u8]) -> Option<Cut<'_>> {
         let end = line.iter().position(|&byte| !is_value_byte(byte))?;
         line[end..].starts_with(b"\r\n").then_some(&line[..end])
     };
-    if input.len() < 16 {
+    if input.len() < BYTES_MIN {
         return None;
     }
     let first = line_at(0)?;
@@ -99,7 +83,8 @@ fn cut_slowly(input: &[u8]) -> Option<Cut<'_>> {
         while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
             value = rest;
         }
-        fields.push((is_token(name).then(|| str::from_utf8(name).unwrap())?, value));
+        let is_token = !name.is_empty() && name.iter().all(|&byte| is_token_byte(byte));
+        fields.push((is_token.then(|| str::from_utf8(name).unwrap())?, value));
     }
 }
 
@@ -114,9 +99,7 @@ fn compare(input: &[u8], places: impl Iterator<Item = usize>) -> bool {
         let check = |way: &str, found: Option<Cut<'_>>| {
             assert_eq!(found, expect, "{way} at {place}: {}", input.escape_ascii());
         };
-        check("portable", cut(input, portable::Portable));
-        #[cfg(target_arch = "x86_64")]
-        check("sse2", cut(input, sse2::Sse2));
+        check("portable", cut(input, walk::Portable));
         #[cfg(target_arch = "x86_64")]
         if let Some(avx2) = avx2::Avx2::detect() {
             check("avx2", cut(input, avx2));
@@ -216,6 +199,62 @@ fn every_part_of_a_line_may_cross_from_one_block_to_the_next() {
             let line = format!("{}: {}\r\n", "n".repeat(name), "v".repeat(value));
             let head = format!("GET / HTTP/1.1\r\n{line}{line}X: y\r\n\r\n");
             assert!(compare(head.as_bytes(), 0..1));
+        }
+    }
+}
+
+/// Parts of any length, anywhere in a head of any length, with one byte that is not of the class, or
+/// none; what stands around the part must not matter.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn parts_are_told_by_their_class_wherever_they_are() {
+    let Some(avx2) = avx2::Avx2::detect() else { return };
+    for (class, is_in, others) in [
+        (Class::Host, is_host_byte as fn(u8) -> bool, b":/,\xe1 "),
+        (Class::Target, is_plain_byte, b"#%\\\xe1 "),
+    ] {
+        let inside = (0..128).find(|&byte| is_in(byte)).unwrap();
+        for (start, bytes, behind) in (0..40).step_by(3).chain([70]).flat_map(|start| {
+            (0..70).flat_map(move |bytes| [0, 4, 40].map(|behind| (start, bytes, behind)))
+        }) {
+            let odd = others[bytes % others.len()];
+            let around = if bytes % 2 == 0 { inside } else { odd };
+            for at in [0, bytes / 2, bytes.saturating_sub(1), bytes] {
+                let mut head = vec![around; start + bytes + behind];
+                head[start..start + bytes].fill(inside);
+                if at < bytes {
+                    head[start + at] = odd;
+                }
+                let part = &head[start..start + bytes];
+                let shown = format!("{at} of {bytes} at {start}, {behind} behind");
+                match front_in(&head, part, class, avx2) {
+                    Some(front) => {
+                        assert_eq!(front, at.min(32), "{shown}");
+                        let text = text_in(&head, part, class, avx2).map(str::as_bytes);
+                        assert_eq!(text, (at == bytes).then_some(part), "{shown}");
+                    }
+                    None => assert!(start + bytes < 32 && bytes + behind < 32, "{shown}"),
+                }
+            }
+        }
+    }
+}
+
+/// The quick test for control bytes looks at eight at once, and at the last ones alone.
+#[test]
+fn the_first_control_byte_is_found_among_any_others() {
+    for byte in 0..=255 {
+        for other in [b'a', b' ', b'\t', b'!', 0x7e, 0x80, 0xa0, 0xff, 0x9f] {
+            for at in 0..24 {
+                for behind in [b'\r', b'a', 0x20, 0x80, 0x7f] {
+                    let mut line = b"N:".to_vec();
+                    line.extend([other].repeat(at));
+                    line.push(byte);
+                    line.extend([behind].repeat(9));
+                    line.extend_from_slice(b"\r\n");
+                    compare(&[b"GET / HTTP/1.1\r\n", &line[..], b"\r\n"].concat(), 0..1);
+                }
+            }
         }
     }
 }
