@@ -17,7 +17,7 @@
 //! are swept in proportion to their number.
 
 use std::any::Any;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Weak};
 
 use corelane_mempool::Key;
@@ -93,7 +93,7 @@ struct Offload {
     per_mille: u32,
     credit: u32,
     most: usize,
-    seen: HashSet<Key>,
+    seen: BTreeSet<Key>,
     /// Those that were active and have not been looked at since.
     active: Vec<Key>,
 }
@@ -101,10 +101,10 @@ struct Offload {
 /// A lane's part in connections that move.
 pub(crate) struct Moves<M> {
     offload: Option<Offload>,
-    forwards: HashMap<Key, Forward>,
+    forwards: BTreeMap<Key, Forward>,
     /// Where the connections that came from there are, or were until they went on.
-    arrivals: HashMap<ConnId, Key>,
-    guests: HashMap<Key, Guest>,
+    arrivals: BTreeMap<ConnId, Key>,
+    guests: BTreeMap<Key, Guest>,
     sweep_at: usize,
     /// Sockets that came in this turn, for the driver to seat.
     pub(crate) sockets: Vec<(Key, Box<dyn Any + Send>)>,
@@ -118,9 +118,9 @@ impl<M> Default for Moves<M> {
     fn default() -> Moves<M> {
         Moves {
             offload: None,
-            forwards: HashMap::new(),
-            arrivals: HashMap::new(),
-            guests: HashMap::new(),
+            forwards: BTreeMap::new(),
+            arrivals: BTreeMap::new(),
+            guests: BTreeMap::new(),
             sweep_at: SWEEP,
             sockets: Vec::new(),
             held: VecDeque::new(),
@@ -202,7 +202,7 @@ impl<P: Protocol> Lane<P> {
     /// that it has sent is still to be taken, and none that the protocol does not give away
     /// ([`Protocol::depart`]). A lane that stops neither gives nor takes any.
     pub fn offload(&mut self, to: LaneId, per_mille: u32, most: usize) {
-        let (seen, active) = (HashSet::new(), Vec::new());
+        let (seen, active) = (BTreeSet::new(), Vec::new());
         let offload = Offload { to, per_mille, credit: 0, most, seen, active };
         let elsewhere = to != self.services().post.lane();
         self.services().moves.offload = (most > 0 && elsewhere).then_some(offload);

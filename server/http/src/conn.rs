@@ -1,8 +1,8 @@
 //! One connection's state.
 
-use corelane_eventloop::Nanos;
+use corelane_eventloop::{Luggage, Nanos};
 use corelane_parser::http1::encode::Connection;
-use corelane_parser::http1::{Phase, RequestMachine};
+use corelane_parser::http1::{Head, Method, Phase, RequestMachine, Version};
 
 use crate::pace::Pace;
 use crate::slots::Slots;
@@ -32,7 +32,7 @@ pub struct Conn<R> {
 }
 
 /// What a connection takes along that moves to another lane: only one between two requests does.
-pub(crate) struct Traveller {
+struct Traveller {
     answered: u32,
     opened: Nanos,
 }
@@ -64,6 +64,17 @@ impl Manner {
     /// For what is not the answer to a request, or to none that could be read.
     pub(crate) const LAST: Manner =
         Manner { keep_alive: false, http10: false, head_only: false, safe: true, whole: true };
+
+    /// What the head of a request asks for.
+    pub(crate) fn of(head: &Head<'_>) -> Manner {
+        Manner {
+            keep_alive: head.keep_alive(),
+            http10: head.version() == Version::Http10,
+            head_only: matches!(head.method(), Method::Head),
+            safe: matches!(head.method(), Method::Get | Method::Head | Method::Options),
+            whole: true,
+        }
+    }
 
     /// For a request that is answered before its body is whole.
     pub(crate) fn cut_short(self) -> Manner {
@@ -99,15 +110,18 @@ impl<R> Conn<R> {
     }
 
     /// What it is on the way to another lane, if nothing of it is under way.
-    pub(crate) fn pack(&self) -> Option<Traveller> {
+    pub(crate) fn pack(self) -> Result<Luggage, Conn<R>> {
         let busy = self.request.is_some() || self.unsent > 0 || self.closing || self.ended;
-        let between = self.is_idle() && self.machine.phase() == Phase::Head;
-        (between && !busy).then_some(Traveller { answered: self.answered, opened: self.opened })
+        if busy || !self.is_idle() || self.machine.phase() != Phase::Head {
+            return Err(self);
+        }
+        Ok(Box::new(Traveller { answered: self.answered, opened: self.opened }))
     }
 
     /// The connection that was packed.
-    pub(crate) fn unpack(traveller: &Traveller) -> Conn<R> {
-        Conn { answered: traveller.answered, ..Conn::new(traveller.opened) }
+    pub(crate) fn unpack(luggage: &Luggage) -> Option<Conn<R>> {
+        let &Traveller { answered, opened } = luggage.downcast_ref()?;
+        Some(Conn { answered, ..Conn::new(opened) })
     }
 
     /// Between two requests, with nothing of the next one here; answers may be outstanding.

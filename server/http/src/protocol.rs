@@ -4,9 +4,7 @@ use corelane_eventloop::{
     Closed, ConnId, Event, Flow, Io, Luggage, Nanos, Out, OutQueue, Parts, Protocol, Turn,
 };
 use corelane_parser::Refusal;
-use corelane_parser::http1::{
-    BodyKind, BodyStep, DateCache, FieldSlots, Head, Method, Phase, Progress, Version,
-};
+use corelane_parser::http1::{BodyKind, BodyStep, DateCache, FieldSlots, Method, Phase, Progress};
 
 use crate::config::HttpConfig;
 use crate::conn::{Conn, Manner, Pending};
@@ -175,7 +173,7 @@ impl<H: Handler> Http<H> {
             Method::Trace => return Ok(Pass::Over(refuse::TRACE)),
             _ => {}
         }
-        let manner = manner(&head);
+        let manner = Manner::of(&head);
         let since = conn.since.unwrap_or(io.now());
         let (_, mut context) = surroundings(io, None, since);
         let request = self.handler.begin(&head, &mut context);
@@ -485,16 +483,6 @@ fn is_head<R>(conn: &Conn<R>, input: &[u8]) -> bool {
     }
 }
 
-fn manner(head: &Head<'_>) -> Manner {
-    Manner {
-        keep_alive: head.keep_alive(),
-        http10: head.version() == Version::Http10,
-        head_only: matches!(head.method(), Method::Head),
-        safe: matches!(head.method(), Method::Get | Method::Head | Method::Options),
-        whole: true,
-    }
-}
-
 /// Whether the next request has to wait for the answers before it: what changes something is not begun
 /// while others are worked on (RFC 9112 §9.3.2).
 fn waits_its_turn<R>(conn: &Conn<R>, input: &[u8]) -> bool {
@@ -585,14 +573,11 @@ impl<H: Handler> Protocol for Http<H> {
 
     /// Connections move between two requests, with all answers sent.
     fn depart(&mut self, conn: Self::Conn, _id: ConnId) -> Result<Luggage, Self::Conn> {
-        match conn.pack() {
-            Some(traveller) => Ok(Box::new(traveller)),
-            None => Err(conn),
-        }
+        conn.pack()
     }
 
     fn arrive(&mut self, luggage: Luggage, _io: &mut Io<'_, HttpMail>) -> Option<Self::Conn> {
-        luggage.downcast_ref().map(Conn::unpack)
+        Conn::unpack(&luggage)
     }
 
     fn turn(&mut self, turn: &mut Turn<'_, HttpMail>) {

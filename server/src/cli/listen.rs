@@ -80,6 +80,10 @@ pub(super) struct ListenArgs {
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration::parse)]
     busy_poll: Duration,
 
+    /// Move connections that are idle between two requests from a busy loop to a much quieter one
+    #[arg(long)]
+    rebalance: bool,
+
     /// After SIGTERM or SIGINT, cut connections that are not done by then
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
     pub(super) drain_timeout: Duration,
@@ -147,6 +151,7 @@ impl ListenArgs {
         }
         plan.preallocate = self.preallocate.min(plan.connections);
         plan.busy_poll = Nanos::from(self.busy_poll);
+        plan.rebalance = self.rebalance;
         Ok(plan)
     }
 

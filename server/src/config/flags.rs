@@ -7,7 +7,7 @@ use super::load::Sources;
 use super::settings;
 
 /// Options by clap's name for them, and the keys they set.
-pub(crate) const FLAGS: [(&str, &str); 37] = [
+pub(crate) const FLAGS: [(&str, &str); 38] = [
     ("position", "port"),
     ("port", "port"),
     ("bind", "listeners"),
@@ -22,6 +22,7 @@ pub(crate) const FLAGS: [(&str, &str); 37] = [
     ("max_buffer_memory", "limits.max_buffer_memory"),
     ("max_unsent", "limits.max_unsent"),
     ("busy_poll", "busy_poll"),
+    ("rebalance", "rebalance"),
     ("drain_timeout", "drain_timeout"),
     ("head_timeout", "timeouts.head"),
     ("idle_timeout", "timeouts.idle"),

@@ -40,6 +40,8 @@ section! {
         accept: Accept = "reuseport" => Restart;
         /// Poll without blocking for this long after the last event: CPU time for latency.
         busy_poll: Span = "0s" => Restart;
+        /// Move connections that are idle between two requests from a busy loop to a much quieter one.
+        rebalance: bool = false => Restart;
         /// Short for `timeouts.head` and `timeouts.idle`, which win where both are given in one place.
         connection_timeout_ms: Option<Millis> = null => Hot;
         /// After a signal to stop, connections that are not done by then are cut.

@@ -45,6 +45,7 @@ pub fn plan(config: &Config, doors: Vec<Door>, connections: usize) -> Plan {
     }
     plan.preallocate = (limits.preallocate.get() as usize).min(connections);
     plan.busy_poll = Nanos::from(config.busy_poll.get());
+    plan.rebalance = config.rebalance;
     plan.lane = LaneConfig {
         read_rate: limits.min_rate.get(),
         read_grace: Nanos::from(config.timeouts.rate_grace.get()),

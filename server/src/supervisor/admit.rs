@@ -84,6 +84,14 @@ impl Admit for HandedOver {
         self.targets.disconnected(self.lane);
     }
 
+    fn moved_out(&mut self) {
+        self.targets.disconnected(self.lane);
+    }
+
+    fn moved_in(&mut self) {
+        self.targets.connected(self.lane);
+    }
+
     fn failed(&mut self, now: Nanos, _error: &io::Error) -> Option<Nanos> {
         Some(now + Nanos::from_secs(1))
     }

@@ -45,6 +45,7 @@ impl Supervisor {
             metrics,
             open: Arc::new(Open::new(plan.connections)),
             targets: Arc::new(Targets::new(1)),
+            board: None,
             restarts: Arc::default(),
             stopping: Arc::default(),
             plan,

@@ -18,8 +18,9 @@ pub struct LaneMetrics {
 /// Name, help, and where the value is.
 type Definition = (&'static str, &'static str, fn(&LaneStats) -> u64);
 
-const COUNTERS: [Definition; 19] = [
+const COUNTERS: [Definition; 24] = [
     ("corelane_loop_turns_total", "Turns of the loop.", |s| s.turns),
+    ("corelane_loop_busy_nanoseconds_total", "Time that turns took.", |s| s.busy),
     ("corelane_loop_events_total", "Readiness events.", |s| s.events),
     ("corelane_loop_stale_events_total", "Events for closed connections.", |s| s.stale_events),
     ("corelane_loop_wakes_total", "Wakes sent to other loops.", |s| s.wakes),
@@ -30,6 +31,10 @@ const COUNTERS: [Definition; 19] = [
     ("corelane_mail_sent_total", "Mail queued.", |s| s.mail_out),
     ("corelane_mail_refused_total", "Mail refused by a full queue.", |s| s.mail_refused),
     ("corelane_mail_stale_total", "Mail for closed connections.", |s| s.mail_stale),
+    ("corelane_mail_forwarded_total", "Mail sent after moved connections.", |s| s.mail_forwarded),
+    ("corelane_mail_dropped_total", "Mail for moved connections, dropped.", |s| s.mail_dropped),
+    ("corelane_connections_moved_in_total", "Connections from other loops.", |s| s.moved_in),
+    ("corelane_connections_moved_out_total", "Connections to other loops.", |s| s.moved_out),
     ("corelane_connections_accepted_total", "Connections accepted.", |s| s.accepted),
     ("corelane_connections_refused_total", "Connections closed at accept.", |s| s.refused),
     ("corelane_connections_shed_total", "Connections shed for want of memory.", |s| s.shed),

@@ -17,6 +17,7 @@ use corelane_metrics::{Registry, Shard};
 
 use super::RETRY_PAUSE;
 use super::admit::{HandedOver, LaneAdmission};
+use super::balance::{Balancer, Board};
 use super::lane_metrics::{LaneMetrics, Publisher};
 use super::plan::{AcceptMode, Plan};
 use super::pulse::Beat;
@@ -42,6 +43,8 @@ pub(super) struct LaneThread {
     pub(super) metrics: LaneMetrics,
     pub(super) open: Arc<Open>,
     pub(super) targets: Arc<Targets>,
+    /// Where lanes compare how busy they are, if connections are to move.
+    pub(super) board: Option<Arc<Board>>,
     pub(super) restarts: Arc<AtomicU64>,
     /// Set before the lanes are told to stop.
     pub(super) stopping: Arc<AtomicBool>,
@@ -136,10 +139,15 @@ impl LaneThread {
         mut each: impl FnMut(),
     ) -> io::Result<()> {
         let mut publisher = Publisher::new(self.metrics.clone());
+        let id = lane.handle().lane();
+        let mut balancer = self.board.clone().map(Balancer::new);
         while !lane.is_finished() {
             driver.turn(lane, wait)?;
             each();
             beat.turned();
+            if let Some(balancer) = &mut balancer {
+                balancer.turned(id, lane);
+            }
             if !self.doors.is_empty() && self.is_stopping() {
                 // As long as anyone holds a listener, clients connect to it and wait for nothing.
                 self.doors.clear();

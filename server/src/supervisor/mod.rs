@@ -36,6 +36,7 @@
 //! ```
 
 mod admit;
+mod balance;
 mod here;
 mod lane_metrics;
 mod lane_thread;
@@ -146,6 +147,7 @@ impl Supervisor {
             companion: None,
             _socket_files: std::mem::take(&mut doors.socket_files),
         };
+        let board = (plan.rebalance && plan.lanes > 1).then(|| balance::Board::new(plan.lanes));
         // Every descriptor a lane needs is taken before the first thread starts.
         let mut lanes = Vec::with_capacity(plan.lanes);
         for (index, post) in posts.into_iter().enumerate() {
@@ -157,6 +159,7 @@ impl Supervisor {
                 metrics: metrics.clone(),
                 open: open.clone(),
                 targets: targets.clone(),
+                board: board.clone(),
                 restarts: server.restarts.clone(),
                 stopping: server.stopper.accepting_ends.clone(),
             };
@@ -166,13 +169,8 @@ impl Supervisor {
         if let AcceptMode::Dispatch(placement) = plan.accept {
             let placer = Placer::new(placement, plan.lanes, plan.seed);
             let admission = Admission::new(plan.admission, open.clone());
-            server.dispatch(
-                std::mem::take(&mut doors.shared),
-                placer,
-                admission,
-                &targets,
-                &plan.doors,
-            )?;
+            let shared = std::mem::take(&mut doors.shared);
+            server.dispatch(shared, placer, admission, &targets, &plan.doors)?;
         }
         for (index, (thread, post, driver)) in lanes.into_iter().enumerate() {
             let name = format!("{}-{index}", plan.name);

@@ -74,6 +74,9 @@ pub struct Plan {
     pub preallocate: usize,
     /// How long a lane polls without blocking before it blocks. Default: not at all.
     pub busy_poll: Nanos,
+    /// Has connections that are idle between two requests move from a lane that is busy to one that is
+    /// much less so, where the protocol lets them. Default: no.
+    pub rebalance: bool,
     /// Pieces of mail between each two lanes. Default 1,024.
     pub mail: usize,
     /// Keys the hash that places connections, so that peers cannot choose their lane.
@@ -102,6 +105,7 @@ impl Plan {
             budget: Budget::new(memory::default_budget()),
             preallocate: 0,
             busy_poll: Nanos::ZERO,
+            rebalance: false,
             mail: 1024,
             seed: entropy(),
         }

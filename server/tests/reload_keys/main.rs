@@ -111,6 +111,7 @@ fn what_needs_a_restart_is_reported_as_such() {
         ("/pin", json!(false)),
         ("/accept", json!("hash")),
         ("/busy_poll", json!("1ms")),
+        ("/rebalance", json!(true)),
         ("/admin", json!("127.0.0.1:1")),
         ("/limits/max_connections", json!(7)),
         ("/limits/accept_rate", json!(7)),
