@@ -11,6 +11,8 @@ pub mod handler;
 pub mod logs;
 #[cfg(feature = "cli")]
 mod notify;
+#[cfg(feature = "signals")]
+mod signals;
 #[cfg(feature = "cli")]
 pub mod site;
 pub mod supervisor;

@@ -25,12 +25,12 @@ use corelane_eventloop::{Files, LaneId, Nanos};
 use corelane_http::web::App;
 use corelane_http::{Http, HttpConfig, HttpCounters, HttpMetrics};
 use corelane_metrics::{Registry, RegistryBuilder, Shard};
-use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
 
 use crate::apps::admin::{self, Subject};
 use crate::apps::kept::{Kept, Upkeep};
 use crate::logs::{LogConfig, Logs};
-use crate::supervisor::{Plan, Server, StartError, Stopper, Supervisor};
+use crate::signals;
+use crate::supervisor::{Plan, Server, StartError, Supervisor};
 
 /// How long what is in flight may take after a signal, unless set otherwise.
 const DRAIN: Nanos = Nanos::from_secs(30);
@@ -206,7 +206,7 @@ impl WebServer {
     {
         let drain = self.drain;
         let server = self.start_counting(declare, make)?;
-        stop_on_signal(server.stopper(), drain)?;
+        signals::stop(server.stopper(), drain)?;
         for address in server.addresses() {
             tracing::info!(%address, lanes = server.lanes(), "listening");
         }
@@ -342,19 +342,4 @@ impl Upkeep for Roots {
             self.open(files);
         }
     }
-}
-
-/// The first signal stops the server, another one cuts its connections.
-fn stop_on_signal(stopper: Stopper, drain: Nanos) -> io::Result<()> {
-    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGQUIT])?;
-    let obey = move || {
-        for (nth, _) in signals.forever().enumerate() {
-            match nth {
-                0 => stopper.stop(drain),
-                _ => stopper.cut(),
-            }
-        }
-    };
-    std::thread::Builder::new().name("signals".into()).spawn(obey)?;
-    Ok(())
 }

@@ -52,5 +52,7 @@ pub use self::framing::{Frame, FrameError, Framing, Width};
 pub use self::handle::{Handle, SendError};
 pub use self::handler::EventHandler;
 pub use self::hub::{HOLD_TIME, HandlerMail};
+#[cfg(feature = "signals")]
+pub use self::server::serve;
 pub use self::server::{EventServer, InlineServer, Running, ServerError};
 pub use self::topic::{Payload, Slow, TOPIC_BYTES_MAX, To, Topic};

@@ -140,6 +140,59 @@ where
     }
 }
 
+#[cfg(feature = "signals")]
+impl<H, F> EventServer<F>
+where
+    H: EventHandler + 'static,
+    F: Fn() -> H + Send + Sync + 'static,
+{
+    /// Serves until a signal: SIGTERM, SIGINT or SIGQUIT stops, a second one cuts what is left.
+    ///
+    /// # Errors
+    /// As of [`start`](EventServer::start); and the first error that ended a lane.
+    pub fn run_until_signal(self) -> Result<(), ServerError> {
+        let running = self.start()?;
+        crate::signals::stop(running.stopper(), running.drain)?;
+        for address in running.addresses() {
+            tracing::info!(%address, lanes = running.server.lanes(), "listening");
+        }
+        running.join()
+    }
+}
+
+/// Serves a handler on this address (`127.0.0.1:8080`, `[::]:80`, `unix:/run/chat.sock`) with all cores,
+/// until SIGTERM, SIGINT or SIGQUIT. [`EventServer`] has more to choose.
+///
+/// With the feature `logs`, logs to standard error unless the process logs elsewhere already: at level
+/// `info` (`RUST_LOG`), who connects and who leaves.
+///
+/// ```no_run
+/// # use corelane::handler::{Action, Context, EventHandler, Framing};
+/// # struct Echo;
+/// # impl EventHandler for Echo {
+/// #     type Conn = ();
+/// #     fn framing(&self) -> Framing { Framing::Raw }
+/// #     fn on_connection(&mut self, _: &mut Context<'_>) -> Option<()> { Some(()) }
+/// #     fn on_message<'m>(&mut self, _: &mut (), bytes: &'m [u8], _: &mut Context<'_>) -> Action<'m> {
+/// #         Action::reply(bytes)
+/// #     }
+/// # }
+/// corelane::handler::serve("127.0.0.1:8080", || Echo)?;
+/// # Ok::<(), corelane::handler::ServerError>(())
+/// ```
+///
+/// # Errors
+/// If the address cannot be read, or the server cannot start; and the first error that ended a lane.
+#[cfg(feature = "signals")]
+pub fn serve<H: EventHandler + 'static>(
+    address: &str,
+    make: impl Fn() -> H + Send + Sync + 'static,
+) -> Result<(), ServerError> {
+    #[cfg(feature = "logs")]
+    let _ = crate::logs::Logs::start(&crate::logs::LogConfig::default());
+    EventServer::new(address, make)?.run_until_signal()
+}
+
 /// A handler that runs. Dropping it does not stop it.
 pub struct Running {
     server: Server,
