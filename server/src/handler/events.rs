@@ -1,5 +1,6 @@
 //! The protocol that a handler is run by.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use corelane_eventloop::{Closed, ConnId, Event, Flow, Io, LaneId, Nanos, Protocol, Turn};
@@ -79,7 +80,13 @@ impl<H: EventHandler> Protocol for Events<H> {
         self.hub.watermark(io.high());
         self.hub.members.enter(key);
         self.hub.present(key, Presence::Open);
-        let own = self.handler.on_connection(&mut context(io, &mut self.hub));
+        let Events { handler, hub } = self;
+        let own = catch_unwind(AssertUnwindSafe(|| handler.on_connection(&mut context(io, hub))));
+        // Nobody closes what was never open: it is forgotten here, also if the handler panics.
+        let own = own.unwrap_or_else(|panic| {
+            self.forget(io.id());
+            resume_unwind(panic)
+        });
         let Some(own) = own else {
             self.forget(io.id());
             tracing::info!(target: "corelane::handler", conn = %io.id(), peer = %io.peer(), "connection refused");

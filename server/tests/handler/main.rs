@@ -6,5 +6,6 @@
 mod chaos;
 mod checks;
 mod life;
+mod panics;
 mod rooms;
 mod slow;
