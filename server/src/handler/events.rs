@@ -169,8 +169,8 @@ impl<H: EventHandler> Protocol for Events<H> {
     }
 
     fn close(&mut self, mut conn: Self::Conn, why: Closed, io: &mut Window<'_>) {
-        self.caught_up(&mut conn, io);
         self.forget(io.id());
+        self.caught_up(&mut conn, io);
         tracing::info!(target: "corelane::handler", conn = %io.id(), peer = %io.peer(), reason = %why, "disconnected");
         self.handler.on_disconnect(conn.own, why, &mut context(io, &mut self.hub));
     }
@@ -391,7 +391,10 @@ impl<H: EventHandler> Events<H> {
     /// A receiver has room again, or is gone.
     fn caught_up(&mut self, conn: &mut Conn<H::Conn>, io: &mut Window<'_>) {
         if let Some(slow) = conn.slow.take() {
-            self.hub.present(io.id().key, Presence::Open);
+            // Also reported of those who are done, and have been forgotten.
+            if self.hub.members.has(io.id().key) {
+                self.hub.present(io.id().key, Presence::Open);
+            }
             for sender in slow.holding {
                 // A sender that does not hear of it goes on by itself in time.
                 let _ = io.post(sender, HandlerMail(Letter::Release));

@@ -167,6 +167,11 @@ impl Members {
         }
     }
 
+    /// Whether it is on this lane and not done.
+    pub(super) fn has(&self, key: Key) -> bool {
+        self.seats.get(key.index()).is_some_and(|seat| seat.key == Some(key))
+    }
+
     pub(super) fn len(&self) -> usize {
         self.all.len()
     }

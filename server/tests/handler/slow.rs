@@ -197,3 +197,39 @@ fn a_handle_hears_that_a_receiver_is_full() {
     let filled = (0..5000).find_map(|_| handle.send(ann, "x").err());
     assert_eq!(filled, Some(SendError::Full));
 }
+
+#[test]
+fn who_is_done_is_gone_though_its_output_leaves_later() {
+    let names = crate::rooms::Names::default();
+    let make = {
+        let names = names.clone();
+        move || Rooms { names: names.clone() }
+    };
+    let limits = LaneConfig { read_rate: 0, ..LaneConfig::default() };
+    let mut stage = Simulator::with(1, Faults::NONE, 1, limits, make);
+    let client = stage.connect();
+    stage.send(client, b"name ann\n");
+    stage.expect(client, b"named\n");
+    let ann = *names.lock().unwrap().get("ann").unwrap();
+    let id = stage.client(client);
+    stage.world().set_send_buffer(id, 4096);
+    stage.world().set_reading(id, false);
+    let sender = stage.connect();
+    // As much as may wait, but not more: it is still read.
+    for round in 0..10 {
+        say(&mut stage, sender, "drop", round * ROUND, ROUND / 2);
+        stage.pass(Duration::from_millis(20));
+    }
+    assert!(stage.count("messages_dropped") > 0);
+    stage.send(client, b"bye\n");
+    stage.pass(Duration::from_millis(20));
+    let handle = stage.handle();
+    assert!(!handle.is_open(ann));
+    // Its output leaves; it lingers, and hears no more.
+    stage.world().set_reading(id, true);
+    stage.pass(Duration::from_millis(20));
+    assert!(stage.world().received(id).ends_with(b"bye\n"));
+    assert_eq!(stage.lanes().map(|lane| lane.len()).sum::<usize>(), 2);
+    assert!(!handle.is_open(ann));
+    assert_eq!(handle.send(ann, "?"), Err(SendError::Gone));
+}
