@@ -39,6 +39,8 @@ pub struct Conn<C> {
     told: bool,
     /// An answer is to come.
     awaited: bool,
+    /// The connection closes once it has come.
+    closes: bool,
     /// Until when a slow receiver keeps it from being read, and how many do.
     held_until: Option<Nanos>,
     holds: u32,
@@ -99,6 +101,7 @@ impl<H: EventHandler> Protocol for Events<H> {
             ended: false,
             told: false,
             awaited: false,
+            closes: false,
             held_until: None,
             holds: 0,
             slow: None,
@@ -130,7 +133,13 @@ impl<H: EventHandler> Protocol for Events<H> {
             Event::Stopping => {
                 let action =
                     self.handler.on_stopping(&mut conn.own, &mut context(io, &mut self.hub));
-                self.act(conn, action, io)
+                match action {
+                    Action::Close if conn.awaited => {
+                        conn.closes = true;
+                        Flow::Pause
+                    }
+                    action => self.act(conn, action, io),
+                }
             }
             Event::Nudged => self.hear(conn, io),
             Event::Mail(HandlerMail(Letter::Hold)) => {
@@ -158,6 +167,9 @@ impl<H: EventHandler> Protocol for Events<H> {
             }
             Event::Mail(HandlerMail(Letter::Batch(_))) => conn.standing(),
         };
+        if conn.closes && !conn.awaited && matches!(flow, Flow::Read | Flow::Pause) {
+            flow = Flow::Linger;
+        }
         if flow == Flow::Read && conn.ended && !conn.told && !input {
             // Nothing comes in any more that would bring it back to what it has not handled.
             flow = self.read(conn, io);

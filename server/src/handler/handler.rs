@@ -95,8 +95,8 @@ pub trait EventHandler {
         Action::Close
     }
 
-    /// The server is asked to stop. By default closes; what does not close by the end of the drain time
-    /// is cut.
+    /// The server is asked to stop. By default closes; [`Action::Close`] here waits for an answer that is
+    /// to come ([`Action::Later`]). What does not close by the end of the drain time is cut.
     fn on_stopping(&mut self, conn: &mut Self::Conn, cx: &mut Context<'_>) -> Action<'static> {
         let _ = (conn, cx);
         Action::Close

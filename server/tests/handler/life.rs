@@ -165,6 +165,19 @@ fn an_answer_may_come_later_and_the_next_message_waits_for_it() {
     });
 }
 
+#[test]
+fn an_answer_that_is_to_come_is_waited_for_at_the_end() {
+    let mut stage = Simulator::new(|| Later(Arc::default()));
+    let client = stage.connect();
+    stage.send(client, b"soon\nnever\n");
+    stage.finish(client);
+    for lane in stage.lanes() {
+        lane.handle().stop(Nanos::from_secs(5));
+    }
+    stage.expect(client, b"welcome\nnow\n");
+    stage.expect_end(client);
+}
+
 /// Requests and answers of a binary protocol with an own idea of where they end: `len` of `u8`, then as
 /// many bytes, of which the sum is answered.
 struct Sums;
