@@ -90,13 +90,17 @@ impl Place {
         self.ended.store(true, Ordering::Release);
     }
 
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
     /// Says how the lane is woken.
     pub(super) fn woken_by(&self, waker: &Waker) {
         self.waker.get_or_init(|| waker.clone());
     }
 
     pub(super) fn put(&self, parcel: Parcel) -> Result<(), SendError> {
-        if self.ended.load(Ordering::Acquire) {
+        if self.has_ended() {
             return Err(SendError::Gone);
         }
         let bytes = parcel.words.len();

@@ -36,6 +36,8 @@ const TURN_PARCELS: usize = 256;
 const UNDER_WAY: usize = 8 << 20;
 /// For how long. Then what is for that lane is lost until it takes something.
 const PATIENCE: Nanos = Nanos::from_secs(1);
+/// How soon it is tried again if nothing else happens: a lane that takes its mail says so to nobody.
+const TRY_AGAIN: Nanos = Nanos::from_millis(1);
 
 /// Mail between the lanes of handlers.
 pub struct HandlerMail(pub(super) Letter);
@@ -286,6 +288,8 @@ impl Hub {
                 let runs = backlog.waiting.iter().flat_map(|batch| batch.runs());
                 self.counters.add(Count::Lost, runs.map(|run| run.count() as u64).sum());
                 backlog.waiting.clear();
+            } else {
+                turn.wake_at(turn.now() + TRY_AGAIN);
             }
         }
     }
@@ -326,7 +330,8 @@ fn dispatch(
     batch: Arc<Batch>,
     turn: &mut Turn<'_, HandlerMail>,
 ) -> Result<(), Arc<Batch>> {
-    let Some(place) = exchange.lane(to) else { return Ok(()) };
+    // Nobody is on a lane that has ended; its successor, if there is one, has others.
+    let Some(place) = exchange.lane(to).filter(|place| !place.has_ended()) else { return Ok(()) };
     if place.under_way.load(Ordering::Relaxed) >= UNDER_WAY {
         return Err(batch);
     }

@@ -124,6 +124,12 @@ where
             let counters = HandlerCounters::new(counted.clone(), shard);
             Events::new(make(), lane, counters, lanes.clone())
         })?;
+        for lane in server.handles() {
+            // A lane that was given no connection yet may sleep, and not have said so itself.
+            if let Some(place) = exchange.lane(lane.lane()) {
+                place.woken_by(lane.waker());
+            }
+        }
         Ok(Running { server, exchange, metrics, drain })
     }
 
@@ -346,8 +352,11 @@ impl<H: EventHandler> InlineServer<H> {
     pub fn run(self, stop: &AtomicBool) -> Result<(), ServerError> {
         let InlineServer { here, handler, exchange, metrics, drain } = self;
         let order = here.handle();
+        let mut told = false;
         let flag = || {
-            if stop.load(Ordering::Relaxed) {
+            // Once: a lane takes a turn for each order.
+            if !told && stop.load(Ordering::Relaxed) {
+                told = true;
                 order.stop(drain);
             }
         };

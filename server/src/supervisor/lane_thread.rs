@@ -141,8 +141,11 @@ impl LaneThread {
         let mut publisher = Publisher::new(self.metrics.clone());
         let id = lane.handle().lane();
         let mut balancer = self.board.clone().map(Balancer::new);
-        while !lane.is_finished() {
-            driver.turn(lane, wait)?;
+        let mut finished = false;
+        // Twice: what the last connections told other lanes when they closed leaves in the turn after.
+        while !finished || !lane.is_finished() {
+            finished = lane.is_finished();
+            driver.turn(lane, if finished { Some(Nanos::ZERO) } else { wait })?;
             each();
             beat.turned();
             if let Some(balancer) = &mut balancer {

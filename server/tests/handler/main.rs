@@ -5,6 +5,7 @@
 
 mod chaos;
 mod checks;
+mod lanes;
 mod life;
 mod panics;
 mod rooms;
