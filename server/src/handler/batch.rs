@@ -15,6 +15,9 @@ use super::topic::{Payload, Slow, To};
 pub(super) const TURN_BYTES: usize = 64 << 10;
 /// The same for long words, which stand apart.
 const TURN_SHARED_BYTES: usize = 1 << 20;
+/// The same in messages, of which each takes some memory here and for each of its receivers, however
+/// short it is.
+const TURN_MESSAGES: usize = 4096;
 
 /// Messages of a turn, being written.
 #[derive(Default)]
@@ -67,7 +70,9 @@ impl Log {
 
     /// No more should be said in this turn, in which this much may be.
     pub(super) fn is_full(&self, limit: usize) -> bool {
-        self.bytes.len() >= limit || self.shared_bytes >= TURN_SHARED_BYTES
+        self.bytes.len() >= limit
+            || self.shared_bytes >= TURN_SHARED_BYTES
+            || self.entries.len() >= TURN_MESSAGES
     }
 
     /// Adds a message.
@@ -137,8 +142,9 @@ impl Batch {
 
     /// The memory that it holds.
     pub(super) fn bytes(&self) -> usize {
-        let entries = size_of::<Entry>() * self.entries.len();
-        self.bytes.len() + self.shared.iter().map(|words| words.len()).sum::<usize>() + entries
+        let apart: usize = self.shared.iter().map(|words| words.len()).sum();
+        let entries = size_of_val(&*self.entries) + size_of_val(&*self.runs);
+        self.bytes.len() + apart + entries
     }
 
     /// The messages of a run.
@@ -206,5 +212,19 @@ impl Words<'_> {
                 self.batch.piece(before..end, out);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_of_no_bytes_fill_a_turn_too() {
+        let mut log = Log::default();
+        for _ in 0..100_000 {
+            log.add(Framing::Raw, To::All, None, b"".into(), Slow::Drop).unwrap();
+        }
+        assert!(log.is_full(TURN_BYTES), "100,000 messages");
     }
 }

@@ -140,7 +140,8 @@ impl Hub {
 
     /// So much may wait for a receiver: no more should come at once.
     pub(super) fn watermark(&mut self, high: u64) {
-        self.turn_bytes = usize::try_from(high).unwrap_or(TURN_BYTES).min(TURN_BYTES);
+        // One message may always be said.
+        self.turn_bytes = usize::try_from(high).unwrap_or(TURN_BYTES).clamp(1, TURN_BYTES);
     }
 
     /// Connections that speak should wait for the next turn.

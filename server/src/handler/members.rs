@@ -8,6 +8,8 @@ use super::topic::Topic;
 
 /// Topics that one connection may be in.
 pub(super) const TOPICS_PER_CONN: usize = 1024;
+/// Runs for which a connection keeps memory from turn to turn.
+const INBOX_KEPT: usize = 64;
 
 /// The connections of a lane by place, and the members of its topics.
 #[derive(Default)]
@@ -162,6 +164,7 @@ impl Members {
 
     pub(super) fn put_back(&mut self, key: Key, mut inbox: Vec<(u32, u32)>) {
         inbox.clear();
+        inbox.shrink_to(INBOX_KEPT);
         if let Some(seat) = self.seat(key) {
             seat.inbox = inbox;
         }

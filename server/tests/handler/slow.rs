@@ -233,3 +233,12 @@ fn who_is_done_is_gone_though_its_output_leaves_later() {
     assert!(!handle.is_open(ann));
     assert_eq!(handle.send(ann, "?"), Err(SendError::Gone));
 }
+
+#[test]
+fn a_watermark_of_nothing_lets_messages_through_one_by_one() {
+    let limits = LaneConfig { high: 0, low: 0, ..LaneConfig::default() };
+    let mut stage = Simulator::with(1, Faults::NONE, 1, limits, Rooms::default);
+    let client = stage.connect();
+    stage.send(client, b"name ann\nbye\n");
+    stage.expect(client, b"named\nbye\n");
+}
