@@ -21,7 +21,7 @@ pub(super) struct Members {
     topics: Vec<Group>,
     vacant: Vec<u32>,
     /// Counts turns, so that an inbox that nobody emptied is told from one of this turn.
-    turn: u32,
+    turn: u64,
 }
 
 #[derive(Default)]
@@ -34,7 +34,7 @@ struct Seat {
     /// What is to be heard in a turn: which batch, which of its runs.
     inbox: Vec<(u32, u32)>,
     /// In which.
-    turn: u32,
+    turn: u64,
 }
 
 struct Group {
@@ -45,7 +45,7 @@ struct Group {
 
 impl Seat {
     /// Says whether it is the first of the turn.
-    fn hear(&mut self, turn: u32, run: (u32, u32)) -> bool {
+    fn hear(&mut self, turn: u64, run: (u32, u32)) -> bool {
         let first = self.turn != turn;
         if first {
             self.turn = turn;
@@ -59,7 +59,7 @@ impl Seat {
 impl Members {
     /// What was to be heard and was not, is not any more.
     pub(super) fn begin_turn(&mut self) {
-        self.turn = self.turn.wrapping_add(1);
+        self.turn += 1;
     }
 
     pub(super) fn enter(&mut self, key: Key) {
@@ -303,6 +303,15 @@ mod tests {
                 prop_assert_eq!(hearers(&mut members, Some(topic.into())), expected.collect());
             }
         }
+    }
+
+    #[test]
+    fn everyone_hears_though_turns_are_counted_for_long() {
+        let (mut places, mut members) = (Slab::new(), Members::default());
+        members.turn = u32::MAX.into();
+        let key = places.insert(()).unwrap();
+        members.enter(key);
+        assert_eq!(hearers(&mut members, None), [key].into());
     }
 
     #[test]
