@@ -207,6 +207,7 @@ fn seek(input: &[u8], delimiter: &[u8], searched: &mut usize) -> Option<usize> {
     // The end of what was searched may be the beginning of a delimiter.
     let from = searched.saturating_sub(delimiter.len().saturating_sub(1)).min(input.len());
     let found = match delimiter {
+        [] => None,
         [one] => memchr::memchr(*one, &input[from..]),
         _ => memchr::memmem::find(&input[from..], delimiter),
     };
@@ -384,6 +385,13 @@ mod tests {
         assert!(prefixed.find(&[0, 0, 0, 6], &mut 0).is_err(), "before a byte of it has come");
         assert!(Framing::prefixed(Width::U8, 300).head(256).is_err());
         assert!(Framing::Fixed { size: 3 }.head(2).is_err());
+    }
+
+    #[test]
+    fn a_delimiter_of_no_bytes_ends_nothing() {
+        let framing = Framing::Delimited { delimiter: b"", max: 3 };
+        assert_eq!(framing.find(b"", &mut 0), Ok(None));
+        assert_eq!(framing.find(b"abcd", &mut 0), Err(FrameError::TooLong { limit: 3 }));
     }
 
     #[test]
