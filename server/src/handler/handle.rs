@@ -63,7 +63,8 @@ impl fmt::Debug for Handle {
 /// Why words were not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// The connection is closed, or the server has ended.
+    /// The connection is closed, or the server has ended, or at least the lane that the handle was made
+    /// for: for good when the server stops, and for a moment when a lane is restarted.
     #[error("nobody is there any more")]
     Gone,
     /// More waits for the connection than the high watermark allows, or the queue of the lane is full:

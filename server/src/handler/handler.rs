@@ -12,7 +12,7 @@ use super::framing::{FrameError, Framing};
 /// takes long is done elsewhere, and comes back by a [`Handle`](super::Handle).
 ///
 /// The order of things: `on_connection`; messages, timers and `on_drained` as they happen; `on_end` when
-/// the peer has sent its last byte; `on_disconnect`, exactly once, however it ended.
+/// the peer has sent its last byte; `on_disconnect`, exactly once, however it ended, unless the lane died.
 ///
 /// ```
 /// use corelane::handler::{Action, Context, EventHandler, Framing};
