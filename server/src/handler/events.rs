@@ -41,6 +41,8 @@ pub struct Conn<C> {
     awaited: bool,
     /// The connection closes once it has come.
     closes: bool,
+    /// Another lane is waited for.
+    stalled: bool,
     /// Until when a slow receiver keeps it from being read, and how many do.
     held_until: Option<Nanos>,
     holds: u32,
@@ -102,6 +104,7 @@ impl<H: EventHandler> Protocol for Events<H> {
             told: false,
             awaited: false,
             closes: false,
+            stalled: false,
             held_until: None,
             holds: 0,
             slow: None,
@@ -201,7 +204,8 @@ impl<H: EventHandler> Protocol for Events<H> {
 impl<C> Conn<C> {
     /// Whether it is to be read.
     fn standing(&self) -> Flow {
-        if self.awaited || self.held_until.is_some() { Flow::Pause } else { Flow::Read }
+        let waits = self.awaited || self.stalled || self.held_until.is_some();
+        if waits { Flow::Pause } else { Flow::Read }
     }
 }
 
@@ -211,6 +215,11 @@ impl<H: EventHandler> Events<H> {
     fn read(&mut self, conn: &mut Conn<H::Conn>, io: &mut Window<'_>) -> Flow {
         for _ in 0..STEP_MESSAGES {
             if io.is_full() || conn.standing() != Flow::Read {
+                return conn.standing();
+            }
+            if self.hub.is_stuck() {
+                conn.stalled = true;
+                self.hub.stall(io.id().key);
                 return conn.standing();
             }
             if self.hub.is_full() {
@@ -307,6 +316,7 @@ impl<H: EventHandler> Events<H> {
         if conn.held_until.is_some_and(|until| until <= io.now()) {
             (conn.held_until, conn.holds) = (None, 0);
         }
+        conn.stalled &= self.hub.is_stuck();
         let key = io.id().key;
         let inbox = self.hub.members.take(key);
         let mut result = Some(());

@@ -84,6 +84,8 @@ pub(super) struct Hub {
     backlog: Vec<Backlog>,
     /// Senders that are held, in the order of their deadlines.
     held: VecDeque<(Nanos, Key)>,
+    /// Connections that are not read until no lane is waited for.
+    stalled: Vec<Key>,
 }
 
 #[derive(Default)]
@@ -125,6 +127,7 @@ impl Hub {
             delivered: false,
             backlog,
             held: VecDeque::new(),
+            stalled: Vec::new(),
         }
     }
 
@@ -146,7 +149,17 @@ impl Hub {
 
     /// Connections that speak should wait for the next turn.
     pub(super) fn is_full(&self) -> bool {
-        self.log.is_full(self.turn_bytes) || self.backlog.iter().any(Backlog::is_awaited)
+        self.log.is_full(self.turn_bytes) || self.is_stuck()
+    }
+
+    /// Another lane is waited for: which takes longer than a turn.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.backlog.iter().any(Backlog::is_awaited)
+    }
+
+    /// Nudges a connection once no lane is waited for.
+    pub(super) fn stall(&mut self, key: Key) {
+        self.stalled.push(key);
     }
 
     /// Whether something is said that no end of turn has seen.
@@ -214,6 +227,12 @@ impl Hub {
             self.deliver(index, turn);
         }
         self.delivered = true;
+        if !self.is_stuck() {
+            self.stalled.drain(..).for_each(|key| turn.nudge(key));
+            if self.place().is_some_and(|place| !place.is_empty()) {
+                turn.wake_at(turn.now());
+            }
+        }
         while self.held.front().is_some_and(|(until, _)| *until <= turn.now()) {
             if let Some((_, key)) = self.held.pop_front() {
                 turn.nudge(key);
@@ -250,9 +269,6 @@ impl Hub {
             let Some(parcel) = place.take() else { return };
             self.counters.add(Count::Outside, 1);
             let _ = self.say(parcel.to, None, parcel.words.into(), parcel.slow);
-        }
-        if !place.is_empty() {
-            turn.wake_at(turn.now());
         }
     }
 

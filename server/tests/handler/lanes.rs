@@ -164,6 +164,30 @@ fn what_waited_for_a_lane_goes_on_though_nothing_else_happens() {
 }
 
 #[test]
+fn a_lane_sleeps_while_it_waits_for_another() {
+    let (server, barrier) = server(1024);
+    let address = server.addresses()[0].tcp().unwrap();
+    let (mut speaker, mut other) = (Client::new(address), Client::new(address));
+    other.send("stall");
+    barrier.until_somebody_waits();
+    for _ in 0..17 {
+        speaker.send("big");
+        speaker.expect("ok");
+    }
+    // It is not read, nor are words of other threads taken, until the other lane is given up.
+    speaker.send("hello");
+    let handles = [server.handle(), server.handle()];
+    let words = handles.iter().map(|handle| handle.send(To::All, "from outside"));
+    assert!(words.collect::<Result<Vec<_>, _>>().is_ok());
+    speaker.expect("ok");
+    assert!(count(&server, &["messages_lost"]) > 0);
+    let turns = count(&server, &["loop_turns"]);
+    assert!(turns < 5000, "{turns} turns");
+    barrier.open();
+    server.stop().unwrap();
+}
+
+#[test]
 fn every_lane_takes_words_of_others_before_it_has_a_connection() {
     for lane in 0..2 {
         let (server, _) = server(1024);
