@@ -52,7 +52,8 @@ pub struct Conn<C> {
 
 struct Slowness {
     since: Nanos,
-    holding: Vec<ConnId>,
+    /// Senders, and since when.
+    holding: Vec<(ConnId, Nanos)>,
 }
 
 impl<H: EventHandler> Events<H> {
@@ -387,11 +388,11 @@ impl<H: EventHandler> Events<H> {
         let in_time = now.since(slow.since) < HOLD_TIME;
         if in_time
             && let Some(sender) = words.from()
-            && !slow.holding.contains(&sender)
+            && !slow.holding.iter().any(|(held, _)| *held == sender)
             && slow.holding.len() < HOLDS
             && io.post(sender, HandlerMail(Letter::Hold)).is_ok()
         {
-            slow.holding.push(sender);
+            slow.holding.push((sender, now));
         }
         in_time && io.pending() + words.len() as u64 <= io.high() * HELD_WATERMARKS
     }
@@ -417,8 +418,10 @@ impl<H: EventHandler> Events<H> {
             if self.hub.members.has(io.id().key) {
                 self.hub.present(io.id().key, Presence::Open);
             }
-            for sender in slow.holding {
-                // A sender that does not hear of it goes on by itself in time.
+            // A sender goes on by itself in time, and may then be held by somebody else.
+            let now = io.now();
+            let held = slow.holding.into_iter().filter(|(_, since)| now.since(*since) < HOLD_TIME);
+            for (sender, _) in held {
                 let _ = io.post(sender, HandlerMail(Letter::Release));
             }
         }

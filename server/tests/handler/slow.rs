@@ -142,6 +142,34 @@ fn a_sender_waits_for_who_is_slow_but_not_for_ever() {
 }
 
 #[test]
+fn a_receiver_that_held_a_sender_long_ago_does_not_release_it_from_another() {
+    let mut stage = stage();
+    let [early, late, sender] = [stage.connect(), stage.connect(), stage.connect()];
+    let stops_reading = |stage: &mut Simulator<Rooms>, client: usize| {
+        let id = stage.client(client);
+        stage.world().set_send_buffer(id, 4096);
+        stage.world().set_reading(id, false);
+    };
+    stops_reading(&mut stage, early);
+    say(&mut stage, sender, "hold", 0, MESSAGES);
+    stage.pass(Duration::from_millis(1500));
+    assert_eq!(heard(&stage, late).len(), MESSAGES, "held for a second, and no longer");
+    stops_reading(&mut stage, late);
+    say(&mut stage, sender, "hold", MESSAGES, MESSAGES);
+    stage.pass(Duration::from_millis(100));
+    let before = stage.count("messages_received");
+    assert!(before < 2 * MESSAGES as u64, "nobody holds it");
+    let id = stage.client(early);
+    stage.world().set_reading(id, true);
+    stage.pass(Duration::from_millis(200));
+    assert_eq!(stage.count("messages_received"), before);
+    let id = stage.client(late);
+    stage.world().set_reading(id, true);
+    stage.pass(Duration::from_millis(300));
+    assert_eq!(heard(&stage, late).len(), 2 * MESSAGES);
+}
+
+#[test]
 fn two_that_hold_each_other_and_do_not_read_are_cut() {
     let names = crate::rooms::Names::default();
     let make = move || Rooms { names: names.clone() };
