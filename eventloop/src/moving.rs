@@ -184,6 +184,14 @@ impl<M> Moves<M> {
             order.to
         })
     }
+
+    /// It was to move and does not: perhaps another time.
+    fn unpick(&mut self, key: Key) {
+        if let Some(order) = &mut self.offload {
+            order.seen.remove(&key);
+            order.credit += 1000 - order.per_mille;
+        }
+    }
 }
 
 impl Forward {
@@ -203,6 +211,7 @@ impl<P: Protocol> Lane<P> {
     /// ([`Protocol::depart`]). A lane that stops neither gives nor takes any.
     pub fn offload(&mut self, to: LaneId, per_mille: u32, most: usize) {
         let (seen, active) = (BTreeSet::new(), Vec::new());
+        let per_mille = per_mille.min(1000);
         let offload = Offload { to, per_mille, credit: 0, most, seen, active };
         let elsewhere = to != self.services().post.lane();
         self.services().moves.offload = (most > 0 && elsewhere).then_some(offload);
@@ -260,6 +269,7 @@ impl<P: Protocol> Lane<P> {
             Ok(Err(conn)) => {
                 link.conn = Some(conn);
                 services.post.unannounce(to);
+                services.moves.unpick(key);
                 return None;
             }
             Err(_) => {

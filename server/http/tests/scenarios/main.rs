@@ -9,5 +9,6 @@ mod cuts;
 mod deadlines;
 mod hostile;
 mod memory;
+mod moving;
 mod rig;
 mod stopping;
