@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -197,6 +197,8 @@ struct OnTerminal {
     child: Child,
     keyboard: File,
     screen: Arc<Mutex<Vec<u8>>>,
+    /// Ends when the client has gone and all is in `screen`.
+    reader: Option<JoinHandle<()>>,
 }
 
 impl OnTerminal {
@@ -219,14 +221,14 @@ impl OnTerminal {
         let keyboard = File::from(keyboard);
         let screen = Arc::<Mutex<Vec<u8>>>::default();
         let (mut shown, kept) = (keyboard.try_clone().unwrap(), Arc::clone(&screen));
-        thread::spawn(move || {
+        let reader = thread::spawn(move || {
             let mut buffer = [0; 4096];
             // It fails when the client has gone.
             while let Ok(len @ 1..) = shown.read(&mut buffer) {
                 kept.lock().unwrap().extend_from_slice(&buffer[..len]);
             }
         });
-        OnTerminal { child, keyboard, screen }
+        OnTerminal { child, keyboard, screen, reader: Some(reader) }
     }
 
     fn press(&mut self, keys: &str) {
@@ -257,12 +259,7 @@ impl OnTerminal {
     fn wait(mut self) -> (Option<i32>, String) {
         wait_until("it ends", || self.child.try_wait().unwrap().is_some());
         let code = self.child.wait().unwrap().code();
-        // Whatever was shown before this.
-        let mut before = usize::MAX;
-        wait_until("all is shown", || {
-            let now = self.screen.lock().unwrap().len();
-            std::mem::replace(&mut before, now) == now
-        });
+        self.reader.take().unwrap().join().unwrap();
         (code, self.text())
     }
 }
@@ -306,6 +303,20 @@ fn what_comes_is_shown_above_what_is_typed() {
     let (code, text) = terminal.wait();
     assert_eq!(code, Some(0));
     assert!(text.contains("last words\n"), "{text:?}");
+}
+
+#[test]
+fn a_server_that_never_stops_talking() {
+    let server = Server::start();
+    let address = server.address().to_string();
+    let args = [&*address, "--no-history", "--wait", "100ms"];
+    let mut terminal = OnTerminal::start(&args);
+    let mut client = server.accept();
+    let talking = thread::spawn(move || while client.get_mut().write_all(b"and on\n").is_ok() {});
+    terminal.wait_for("and on\n");
+    terminal.press("\x04");
+    assert_eq!(terminal.wait().0, Some(0));
+    talking.join().unwrap();
 }
 
 #[test]

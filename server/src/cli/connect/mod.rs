@@ -21,7 +21,8 @@ use super::{Failure, duration};
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Every line that is typed goes to the server, and what it says is shown above the \
-    line that is being typed. Ctrl-D ends the input and waits shortly for the rest, Ctrl-C ends at once. \
+    line that is being typed. Ctrl-D ends the input and waits for the rest, until the server is silent for \
+    --wait, or five times that in all; Ctrl-C ends at once. \
     Lines that begin with a space are not kept in the history.\n\n\
     If standard input or output is no terminal, the input is sent as it is and what comes back is written as \
     it comes, until the server closes or, once the input has ended, says nothing for --wait. Then \

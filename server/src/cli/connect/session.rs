@@ -293,6 +293,12 @@ impl Session {
         lock(&self.input_ended).is_some()
     }
 
+    /// Whether the input has ended so long ago that a user, who waits, wants no more: five times as long as
+    /// the silence that ends it.
+    pub(super) fn has_lingered(&self) -> bool {
+        lock(&self.input_ended).is_some_and(|ended| ended.elapsed() >= self.wait.saturating_mul(5))
+    }
+
     /// Ends everything, soon.
     pub(super) fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);

@@ -7,6 +7,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::termios::{InputModes, LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use rustyline::error::ReadlineError;
 use rustyline::{Config, DefaultEditor, ExternalPrinter};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -48,6 +49,7 @@ pub(super) struct Options {
 pub(super) fn run(session: &Arc<Session>, options: Options) -> Option<Result<(), Failure>> {
     let mut editor = DefaultEditor::with_config(config()).ok()?;
     let printer = editor.create_external_printer().ok()?;
+    let quiet = QuietTerminal::begin().ok()?;
     // While no line is read, these would end the process; while one is, the editor has its own handler.
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(session.stopped())).ok()?;
@@ -72,6 +74,7 @@ pub(super) fn run(session: &Arc<Session>, options: Options) -> Option<Result<(),
     has_left.store(true, Ordering::Relaxed);
     // A printer that waits for its turn is told that there will be none.
     drop(editor);
+    drop(quiet);
     let received = ending.recv_timeout(GRACE).unwrap_or(Ok(()));
     Some(read.and(received.map_err(|why| anyhow::Error::msg(why).into())))
 }
@@ -114,6 +117,31 @@ fn read_lines(
     Ok(())
 }
 
+/// The terminal, told to keep keys as they are until somebody asks. The editor sets it up for each line and
+/// then back, and in between it would show keys, or eat Ctrl-C and Ctrl-D.
+struct QuietTerminal {
+    before: Termios,
+}
+
+impl QuietTerminal {
+    fn begin() -> io::Result<QuietTerminal> {
+        let before = tcgetattr(io::stdin())?;
+        let mut quiet = before.clone();
+        quiet.local_modes -=
+            LocalModes::ECHO | LocalModes::ICANON | LocalModes::IEXTEN | LocalModes::ISIG;
+        quiet.input_modes -= InputModes::ICRNL | InputModes::IXON;
+        tcsetattr(io::stdin(), OptionalActions::Now, &quiet)?;
+        Ok(QuietTerminal { before })
+    }
+}
+
+impl Drop for QuietTerminal {
+    fn drop(&mut self) {
+        // It fails if the terminal has gone.
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.before);
+    }
+}
+
 /// The thread that reads the server, and connects again.
 struct Receiver {
     session: Arc<Session>,
@@ -149,6 +177,9 @@ impl Receiver {
                     Received::Quiet => lines.quiet(),
                 };
                 self.screen.show(text);
+                if self.session.has_lingered() {
+                    self.session.stop();
+                }
                 Ok(())
             });
             self.screen.show(lines.finish());
