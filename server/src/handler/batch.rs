@@ -18,6 +18,8 @@ const TURN_SHARED_BYTES: usize = 1 << 20;
 /// The same in messages, of which each takes some memory here and for each of its receivers, however
 /// short it is.
 const TURN_MESSAGES: usize = 4096;
+/// The same in changes of receivers: whoever is among several hears of each.
+const TURN_RUNS: usize = 512;
 
 /// Messages of a turn, being written.
 #[derive(Default)]
@@ -26,6 +28,8 @@ pub(super) struct Log {
     shared: Vec<Shared>,
     shared_bytes: usize,
     entries: Vec<Entry>,
+    /// How many times the receivers changed.
+    runs: usize,
 }
 
 /// One message.
@@ -73,6 +77,7 @@ impl Log {
         self.bytes.len() >= limit
             || self.shared_bytes >= TURN_SHARED_BYTES
             || self.entries.len() >= TURN_MESSAGES
+            || self.runs >= TURN_RUNS
     }
 
     /// Adds a message.
@@ -101,6 +106,7 @@ impl Log {
         };
         self.bytes.extend_from_slice(framing.tail());
         let end = self.bytes.len();
+        self.runs += usize::from(self.entries.last().is_none_or(|last| last.to != to));
         self.entries.push(Entry { to, from, slow, start, end, apart });
         Ok(())
     }
@@ -226,5 +232,18 @@ mod tests {
             log.add(Framing::Raw, To::All, None, b"".into(), Slow::Drop).unwrap();
         }
         assert!(log.is_full(TURN_BYTES), "100,000 messages");
+    }
+
+    #[test]
+    fn messages_to_ever_others_fill_a_turn_sooner() {
+        let mut log = Log::default();
+        let mut say = |topic: u64| {
+            let to = To::Topic(topic.into());
+            log.add(Framing::Raw, to, None, b"".into(), Slow::Drop).unwrap();
+            log.is_full(TURN_BYTES)
+        };
+        assert!((0..1000).all(|_| !say(0)), "to the same");
+        assert!((0..TURN_RUNS as u64 - 1).any(|n| say(n % 2 + 1)), "to two in turn");
+        assert_eq!(log.finish().runs().len(), TURN_RUNS);
     }
 }

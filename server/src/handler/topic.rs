@@ -90,7 +90,8 @@ pub enum Slow {
     /// It is dropped for this receiver, and counted.
     #[default]
     Drop,
-    /// The receiver is disconnected, and counted: for protocols that make no sense with gaps.
+    /// The receiver is disconnected, and counted: for protocols that make no sense with gaps. Its
+    /// [`on_disconnect`](super::EventHandler::on_disconnect) hears [`Closed::Aborted`](corelane_eventloop::Closed).
     Disconnect,
     /// It is kept all the same, and the sender is not read until the receiver has caught up, at most for
     /// [`HOLD_TIME`](super::HOLD_TIME); beyond that time, or four times the watermark, it is dropped.
