@@ -6,8 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 // begin of the chapter's code
-use corelane::handler::{Action, Context, EventHandler, Framing, Topic};
-use corelane_eventloop::Nanos;
+use corelane::handler::{Action, Context, EventHandler, Framing, Nanos, Topic};
 
 const SILENCE: Nanos = Nanos::from_secs(60);
 

@@ -15,11 +15,17 @@ use corelane_mempool::Budget;
 use super::{Failure, duration, limits};
 use crate::supervisor::{AcceptMode, Door, Plan};
 
+/// Reads a port that stands alone.
+fn port(text: &str) -> Result<u16, String> {
+    let wrong = "expected a port, at most 65535; an address is given by --bind";
+    text.parse().map_err(|_| wrong.to_owned())
+}
+
 /// Addresses, loops and limits.
 #[derive(Args, Debug)]
 pub(super) struct ListenArgs {
     /// Port to listen on, where an address does not name its own
-    #[arg(value_name = "PORT")]
+    #[arg(value_name = "PORT", value_parser = port)]
     position: Option<u16>,
 
     /// Port to listen on, where an address does not name its own [default: 8080]

@@ -57,6 +57,10 @@ pub(super) fn run<H: EventHandler + 'static>(
     limits: &str,
     drain: Duration,
 ) -> Result<(), Failure> {
+    if plan.rebalance {
+        let why = "--rebalance: connections of this command do not move; only those of HTTP do";
+        return Err(Failure::Usage(why.to_owned()));
+    }
     let running = EventServer::of(plan, make).start();
     // Its message holds its cause already.
     let running = running.map_err(|error| Failure::Run(anyhow::Error::msg(error.to_string())))?;

@@ -18,8 +18,10 @@ pub enum Action<'m> {
     Broadcast(Payload<'m>),
     /// Tells one, or all others in a topic. Who is slow misses it.
     Send(To, Payload<'m>),
-    /// The answer comes later, by [`Handle::send`] or [`Context::send`] to this connection. Until then
-    /// no further message of it is handled, and it is not read; a deadline is still heard of.
+    /// The answer comes later, by [`Handle::send`] or [`Context::send`] to this connection: whatever is
+    /// sent to it alone, by whomever, is taken for the answer; a reply is not. Until then no further
+    /// message of it is handled, and it is not read; a deadline is still heard of, so set one where an
+    /// answer may fail to come, or be refused as [`SendError::Full`].
     Later,
     /// Sends what is pending, and closes.
     Close,

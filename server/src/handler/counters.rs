@@ -11,7 +11,10 @@ pub struct HandlerMetrics([CounterId; NAMES.len()]);
 
 const NAMES: [(&str, &str); 11] = [
     ("corelane_messages_received_total", "Messages that came in whole."),
-    ("corelane_messages_refused_total", "Connections whose input was no message."),
+    (
+        "corelane_messages_refused_total",
+        "Connections whose input was no message, or ended within one.",
+    ),
     (
         "corelane_messages_unsendable_total",
         "Messages of handlers that their framing does not have.",

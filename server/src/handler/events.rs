@@ -232,6 +232,10 @@ impl<H: EventHandler> Events<H> {
                 Ok(None) if conn.told => return conn.standing(),
                 Ok(None) if conn.ended => {
                     conn.told = true;
+                    if !io.input().is_empty() {
+                        self.hub.counters.add(Count::Refused, 1);
+                        tracing::debug!(conn = %io.id(), peer = %io.peer(), "half a message at the end");
+                    }
                     let action =
                         self.handler.on_end(&mut conn.own, &mut context(io, &mut self.hub));
                     // Who reads no more than to its end has nothing that a reset could lose.

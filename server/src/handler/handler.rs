@@ -89,7 +89,8 @@ pub trait EventHandler {
         Action::Nothing
     }
 
-    /// The peer has sent its last message, and may still read. By default closes.
+    /// The peer has sent its last message, and may still read. By default closes. What it has sent of a
+    /// message that is not whole is dropped, and counted with the refused.
     fn on_end(&mut self, conn: &mut Self::Conn, cx: &mut Context<'_>) -> Action<'static> {
         let _ = (conn, cx);
         Action::Close

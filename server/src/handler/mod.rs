@@ -45,6 +45,8 @@ mod server;
 pub mod testing;
 mod topic;
 
+pub use corelane_eventloop::{Closed, ConnId, LaneConfig, Nanos, Peer};
+
 pub use self::context::{Action, Context};
 pub use self::counters::{HandlerCounters, HandlerMetrics};
 pub use self::events::{Conn, Events};

@@ -23,7 +23,7 @@ use crate::supervisor::{Here, Plan, Server, StartError, Stopper, Supervisor};
 const DRAIN: Nanos = Nanos::from_secs(5);
 
 /// The high watermark, in bytes, where no plan says otherwise.
-const HIGH: u64 = 64 * 1024;
+pub(super) const HIGH: u64 = 64 * 1024;
 
 /// How often a flag is looked at.
 const FLAG_PERIOD: Duration = Duration::from_millis(50);
@@ -91,7 +91,7 @@ where
     }
 
     /// A server that follows a plan, which has more to choose: several addresses, cores, admission,
-    /// limits, memory.
+    /// limits, memory. The high watermark is the plan's, too: 16 KiB by default.
     pub fn of(plan: Plan, make: F) -> EventServer<F> {
         EventServer { plan, make, drain: DRAIN }
     }

@@ -39,6 +39,7 @@ use corelane_eventloop::{
 use corelane_metrics::Registry;
 
 use super::exchange::Exchange;
+use super::server::HIGH;
 use super::{
     EventHandler, EventServer, Events, Handle, HandlerCounters, HandlerMail, HandlerMetrics,
     Running, ServerError,
@@ -140,9 +141,10 @@ impl<H: EventHandler> Maker<H> {
 }
 
 impl<H: EventHandler> Simulator<H> {
-    /// One lane on a network without faults.
+    /// One lane on a network without faults, with the limits of [`EventServer::new`].
     pub fn new(make: impl Fn() -> H + 'static) -> Simulator<H> {
-        Simulator::with(1, Faults::NONE, 1, LaneConfig::default(), make)
+        let limits = LaneConfig { high: HIGH, low: HIGH / 4, ..LaneConfig::default() };
+        Simulator::with(1, Faults::NONE, 1, limits, make)
     }
 
     /// So many lanes, on a network with faults drawn from a seed, with these limits. Clients connect to

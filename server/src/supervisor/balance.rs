@@ -4,7 +4,7 @@
 //! if it is the busiest, more than half busy, and the quietest is a quarter of the time less so, three
 //! times in a row, then it parts with such a share of its active connections as its load exceeds the
 //! mean by, and looks three times again before it goes on. What it did shows in the figures by then; so
-//! connections do not go to and fro. A lane that sleeps has nothing to decide.
+//! connections seldom go to and fro. A lane that sleeps has nothing to decide.
 //!
 //! Time is that of the clock, not of the processor: a lane that shares its core with something else is
 //! slow for its clients, too.

@@ -82,6 +82,12 @@ fn lines_that_are_too_long_are_refused_in_words() {
 
 #[test]
 fn what_came_before_the_end_is_answered() {
+    let mut stage = Simulator::new(Rooms::default);
+    let client = stage.connect();
+    stage.send(client, b"half a li");
+    stage.finish(client);
+    stage.expect_end(client);
+    assert_eq!(stage.count("messages_refused"), 1, "what was lost is counted");
     with_rooms(|stage| {
         let client = stage.connect();
         stage.send(client, b"name ann\njoin a\nleave a\nhalf a li");
