@@ -4,6 +4,7 @@ mod chunked;
 mod connection;
 mod error;
 mod limits;
+mod outcome;
 mod plan;
 pub mod process;
 mod report;
@@ -16,6 +17,9 @@ mod worker;
 
 pub use error::Error;
 pub use limits::pin;
+pub use outcome::{
+    BUSY_MAX, Interval, LATE, LATE_SHARE_MAX, Late, Outcome, RequestOutcome, Watched,
+};
 pub use plan::{Expect, Plan, Stop};
 pub use report::Report;
 pub use request::Request;

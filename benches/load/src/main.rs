@@ -95,9 +95,10 @@ fn start(arguments: &Arguments) -> anyhow::Result<bool> {
     if arguments.idle {
         return hold(&plan);
     }
-    let report = run(&plan)?;
-    show(&report, arguments.json);
-    Ok(report.faults().total() == 0 && report.responses() > 0)
+    let outcome = run(&plan)?;
+    let right = outcome.faults.total() == 0 && outcome.answered > 0;
+    show(&Report::new(&plan, outcome), arguments.json);
+    Ok(right)
 }
 
 fn show(report: &Report, as_json: bool) {

@@ -23,8 +23,8 @@ const PIPELINE_DEPTH_MAX: usize = 1024;
 /// let mut plan = Plan::new("127.0.0.1:8080".parse().expect("an address"), request);
 /// plan.connections = 8;
 /// plan.stop = Stop::Requests(10_000);
-/// let report = corelane_load::run(&plan)?;
-/// println!("{report}");
+/// let outcome = corelane_load::run(&plan)?;
+/// println!("{} responses, {} faults", outcome.answered, outcome.faults.total());
 /// # Ok::<(), corelane_load::Error>(())
 /// ```
 #[derive(Clone, Debug)]

@@ -1,18 +1,18 @@
-//! A run from plan to report, and connections held open.
+//! A run from plan to outcome, and connections held open.
 
 use std::net::TcpStream;
 use std::sync::Barrier;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::Error;
 use crate::limits;
+use crate::outcome::{Interval, Late, Outcome, RequestOutcome, Watched};
 use crate::plan::{Plan, Stop};
-use crate::report::{Report, Watched};
 use crate::tally::{Faults, Tally};
 use crate::worker::{Window, Worker, watched_cpu};
 
-/// Carries out `plan` and reports what happened.
+/// Carries out `plan` and says what happened.
 ///
 /// Opens one connection more at the start, and closes it without a request, to tell a server that
 /// is not there from one that fails under load. Takes at most warm-up plus duration, or, when the
@@ -20,8 +20,8 @@ use crate::worker::{Window, Worker, watched_cpu};
 ///
 /// # Errors
 /// When the plan is out of range, nobody listens, or the system refuses what a run needs. What
-/// goes wrong during the run is counted in [`Report::faults`].
-pub fn run(plan: &Plan) -> Result<Report, Error> {
+/// goes wrong during the run is counted in [`Outcome::faults`].
+pub fn run(plan: &Plan) -> Result<Outcome, Error> {
     prepare(plan)?;
     let together = Barrier::new(plan.threads);
     let results: Vec<_> = thread::scope(|scope| {
@@ -40,20 +40,78 @@ pub fn run(plan: &Plan) -> Result<Report, Error> {
     let watched_until = plan.watch.map(watched_cpu).transpose()?;
     let watched_at = Instant::now();
     let results = results.into_iter().collect::<Result<Vec<_>, _>>()?;
-    let mut tally = Tally::new()?;
+    let mut tally = Tally::default();
     let mut elapsed = Duration::ZERO;
-    let mut cpu = Duration::ZERO;
-    let mut watched = None;
+    let mut client_cpu = Duration::ZERO;
+    let mut busy = 0.0_f64;
+    let mut server = None;
     for (worker, window) in &results {
+        let measured = window.closed_at - window.opened_at;
         tally.add(&worker.tally);
-        elapsed = elapsed.max(window.closed_at - window.opened_at);
-        cpu += window.cpu;
+        elapsed = elapsed.max(measured);
+        client_cpu += window.cpu;
+        busy = busy.max(window.cpu.as_secs_f64() / measured.as_secs_f64());
         if let (Some(from), Some(until)) = (window.watched, watched_until) {
-            watched =
+            server =
                 Some(Watched { cpu: until.since(from), elapsed: watched_at - window.opened_at });
         }
     }
-    Ok(Report::new(plan, tally, elapsed, cpu, watched))
+    Ok(outcome(plan, tally, elapsed, client_cpu, busy, server))
+}
+
+fn outcome(
+    plan: &Plan,
+    tally: Tally,
+    elapsed: Duration,
+    client_cpu: Duration,
+    busy: f64,
+    server: Option<Watched>,
+) -> Outcome {
+    let now = SystemTime::now();
+    let lost = tally.sent.saturating_sub(tally.responses);
+    let intended = tally.sent + tally.faults.unsent;
+    let wrong = tally.faults.wrong_status + tally.faults.wrong_body;
+    Outcome {
+        began_at: now.checked_sub(elapsed).unwrap_or(now),
+        elapsed,
+        interrupted: false,
+        warm_up_sent: 0,
+        intended,
+        sent: tally.sent,
+        answered: tally.responses,
+        lost,
+        faults: tally.faults,
+        late: Late::default(),
+        intervals: vec![Interval {
+            at: Duration::ZERO,
+            length: elapsed,
+            intended,
+            sent: tally.sent,
+            answered: tally.responses,
+            faults: tally.faults,
+            late: 0,
+            bytes_received: tally.bytes_received,
+            bytes_sent: tally.sent * plan.request.bytes().len() as u64,
+            response_time: tally.latency.clone(),
+        }],
+        statuses: tally.statuses.into_iter().collect(),
+        requests: vec![RequestOutcome {
+            name: "/".to_owned(),
+            sent: tally.sent,
+            answered: tally.responses,
+            wrong,
+            response_time: tally.latency.clone(),
+        }],
+        connections_opened: tally.opened,
+        bytes_received: tally.bytes_received,
+        bytes_sent: tally.sent * plan.request.bytes().len() as u64,
+        threads: plan.threads,
+        client_cpu,
+        busy,
+        server,
+        service_time: tally.latency.clone(),
+        response_time: tally.latency,
+    }
 }
 
 /// Connections that have had one response each and are silent since.

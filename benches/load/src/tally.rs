@@ -1,15 +1,11 @@
 //! What one worker counts.
 
-use hdrhistogram::Histogram;
+use std::collections::BTreeMap;
 
-use crate::error::Error;
+use corelane_metrics::HistogramSnapshot;
+
 use crate::plan::Plan;
 use crate::response::{Malformed, Response};
-
-/// Latencies up to this are told apart; longer ones count as this. Above the largest timeout.
-const LATENCY_NANOS_MAX: u64 = 3_600_000_000_000;
-/// Three digits: a latency is shown within 0.1 % of what it was.
-const LATENCY_DIGITS: u8 = 3;
 
 /// Everything that went wrong between client and server, by kind.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -79,30 +75,26 @@ impl From<Malformed> for Faults {
 }
 
 /// Counts of a window of time.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) faults: Faults,
+    pub(crate) sent: u64,
     /// Whole responses, right or wrong.
     pub(crate) responses: u64,
     /// Connections opened.
     pub(crate) opened: u64,
     pub(crate) bytes_received: u64,
-    pub(crate) latency: Histogram<u64>,
+    pub(crate) latency: HistogramSnapshot,
+    /// Responses by status.
+    pub(crate) statuses: BTreeMap<u16, u64>,
 }
 
 impl Tally {
-    pub(crate) fn new() -> Result<Self, Error> {
-        let latency = Histogram::new_with_bounds(1, LATENCY_NANOS_MAX, LATENCY_DIGITS)
-            .map_err(|error| std::io::Error::other(error.to_string()))
-            .map_err(Error::system("a latency histogram"))?;
-        let faults = Faults::default();
-        Ok(Self { faults, responses: 0, opened: 0, bytes_received: 0, latency })
-    }
-
     /// Counts one whole response.
     pub(crate) fn score(&mut self, response: Response, latency_nanos: u64, plan: &Plan) {
         self.responses += 1;
-        self.latency.saturating_record(latency_nanos.max(1));
+        self.latency.record_n(latency_nanos, 1);
+        *self.statuses.entry(response.status).or_default() += 1;
         if !plan.accepts(response.status) {
             self.faults.wrong_status += 1;
         } else if !response.body_matches {
@@ -110,20 +102,15 @@ impl Tally {
         }
     }
 
-    pub(crate) fn reset(&mut self) {
-        self.faults = Faults::default();
-        self.responses = 0;
-        self.opened = 0;
-        self.bytes_received = 0;
-        self.latency.reset();
-    }
-
     pub(crate) fn add(&mut self, other: &Self) {
         self.faults.add(&other.faults);
+        self.sent += other.sent;
         self.responses += other.responses;
         self.opened += other.opened;
         self.bytes_received += other.bytes_received;
-        // Both have the same bounds, so nothing can be out of range.
-        let _ = self.latency.add(&other.latency);
+        self.latency.merge(&other.latency);
+        for (status, count) in &other.statuses {
+            *self.statuses.entry(*status).or_default() += count;
+        }
     }
 }

@@ -142,7 +142,7 @@ impl<'plan> Worker<'plan> {
             window,
             epoch,
             progress: 0,
-            tally: Tally::new()?,
+            tally: Tally::default(),
         })
     }
 
@@ -152,7 +152,7 @@ impl<'plan> Worker<'plan> {
         if let (Stop::After(duration), None) = (self.plan.stop, self.quota) {
             let opens = nanos(self.plan.warm_up);
             self.turn_until(|_, now| now >= opens)?;
-            self.tally.reset();
+            self.tally = Tally::default();
             let mut window = self.open_window(watch)?;
             let closes = opens + nanos(duration);
             self.turn_until(|_, now| now >= closes)?;
@@ -298,6 +298,7 @@ impl<'plan> Worker<'plan> {
             *quota -= count;
         }
         self.in_flight += count;
+        self.tally.sent += count;
         // At most the pipeline's depth, so it fits.
         connection.issue(count as usize, self.plan.request.bytes().len(), now);
     }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use corelane_load::{Error, Expect, Faults, Held, Plan, Report, Request, Stop, run};
+use corelane_load::{Error, Expect, Faults, Held, Outcome, Plan, Request, Stop, run};
 
 const PLAIN: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nVrypt";
 const CLOSING: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nVrypt";
@@ -80,9 +80,9 @@ fn plain() -> Act {
     Act::Reply(PLAIN.to_owned())
 }
 
-fn assert_clean(report: &Report, responses: u64) {
-    assert_eq!(report.faults(), Faults::default(), "{report}");
-    assert_eq!(report.responses(), responses);
+fn assert_clean(outcome: &Outcome, responses: u64) {
+    assert_eq!(outcome.faults, Faults::default(), "{outcome:?}");
+    assert_eq!(outcome.answered, responses);
 }
 
 #[test]
@@ -90,11 +90,11 @@ fn exactly_the_requests_asked_for_are_sent() {
     let (address, seen) = serve(|_| plain());
     for (threads, pipeline) in [(1, 1), (3, 1), (1, 16), (2, 7)] {
         seen.store(0, Ordering::SeqCst);
-        let report = run(&Plan { threads, pipeline, ..plan(address, 1_001) }).unwrap();
-        assert_clean(&report, 1_001);
+        let outcome = run(&Plan { threads, pipeline, ..plan(address, 1_001) }).unwrap();
+        assert_clean(&outcome, 1_001);
         assert_eq!(seen.load(Ordering::SeqCst), 1_001, "{threads} threads, {pipeline} deep");
-        assert!(report.latency(0.5) > Duration::ZERO);
-        assert!(report.latency(0.5) <= report.latency_max());
+        assert!(outcome.response_time.quantile(0.5) > 0);
+        assert_eq!(outcome.response_time.count(), 1_001);
     }
 }
 
@@ -106,21 +106,21 @@ fn a_timed_run_lasts_as_long_as_it_says() {
     plan.warm_up = Duration::from_millis(100);
     plan.watch = Some(std::process::id());
     let started = Instant::now();
-    let report = run(&plan).unwrap();
+    let outcome = run(&plan).unwrap();
     assert!(started.elapsed() >= Duration::from_millis(400));
-    assert!(report.elapsed() >= Duration::from_millis(299), "{report}");
-    assert!(report.responses() > 0);
-    assert_eq!(report.connections_opened(), 0, "opened during the warm-up");
-    assert!(report.server_cpu_micros().is_some_and(|micros| micros > 0.0));
+    assert!(outcome.elapsed >= Duration::from_millis(299), "{outcome:?}");
+    assert!(outcome.answered > 0);
+    assert_eq!(outcome.connections_opened, 0, "opened during the warm-up");
+    assert!(outcome.server_cpu_micros().is_some_and(|micros| micros > 0.0));
 }
 
 #[test]
 fn each_request_has_a_connection_of_its_own_when_it_says_close() {
     let (address, _) = serve(|_| Act::ReplyAndClose(CLOSING.to_owned()));
     let request = Request::new("GET", "/", "a", &[("Connection", "close")], b"").unwrap();
-    let report = run(&Plan { request, ..plan(address, 300) }).unwrap();
-    assert_clean(&report, 300);
-    assert_eq!(report.connections_opened(), 300);
+    let outcome = run(&Plan { request, ..plan(address, 300) }).unwrap();
+    assert_clean(&outcome, 300);
+    assert_eq!(outcome.connections_opened, 300);
 }
 
 #[test]
@@ -150,11 +150,11 @@ fn bodies_until_close_and_changing_dates_are_counted() {
 #[test]
 fn an_early_close_is_a_fault_and_nothing_is_sent_twice() {
     let (address, seen) = serve(|index| if index == 2 { Act::Close } else { plain() });
-    let report = run(&plan(address, 30)).unwrap();
-    let faults = report.faults();
-    assert_eq!(report.responses() + faults.total(), 30, "{report}");
-    assert_eq!(faults.total(), faults.closed_early + faults.resets, "{report}");
-    assert!(faults.total() >= 8, "{report}");
+    let outcome = run(&plan(address, 30)).unwrap();
+    let faults = outcome.faults;
+    assert_eq!(outcome.answered + faults.total(), 30, "{outcome:?}");
+    assert_eq!(faults.total(), faults.closed_early + faults.resets, "{outcome:?}");
+    assert!(faults.total() >= 8, "{outcome:?}");
     assert_eq!(seen.load(Ordering::SeqCst), 30);
 }
 
@@ -162,9 +162,9 @@ fn an_early_close_is_a_fault_and_nothing_is_sent_twice() {
 fn silence_is_a_timeout_and_the_run_ends() {
     let (address, _) = serve(|_| Act::Ignore);
     let timeout = Duration::from_millis(300);
-    let report = run(&Plan { timeout, ..plan(address, 8) }).unwrap();
-    assert_eq!(report.faults(), Faults { timeouts: 8, ..Faults::default() }, "{report}");
-    assert_eq!(report.responses(), 0);
+    let outcome = run(&Plan { timeout, ..plan(address, 8) }).unwrap();
+    assert_eq!(outcome.faults, Faults { timeouts: 8, ..Faults::default() }, "{outcome:?}");
+    assert_eq!(outcome.answered, 0);
 }
 
 #[test]
@@ -177,10 +177,10 @@ fn wrong_answers_are_counted_apart() {
     let mut plan = plan(address, 100);
     plan.connections = 1;
     plan.expect = Expect { status: Some(200), body: Some(b"Vrypt".to_vec()), length: None };
-    let report = run(&plan).unwrap();
+    let outcome = run(&plan).unwrap();
     let expected = Faults { wrong_status: 1, wrong_body: 1, ..Faults::default() };
-    assert_eq!(report.faults(), expected, "{report}");
-    assert_eq!(report.responses(), 100);
+    assert_eq!(outcome.faults, expected, "{outcome:?}");
+    assert_eq!(outcome.answered, 100);
 }
 
 #[test]
@@ -194,38 +194,38 @@ fn large_bodies_are_counted_to_the_last_byte_without_being_read() {
     plan.connections = 1;
     plan.expect = Expect { length: Some(3_000_000), ..Expect::default() };
     for pipeline in [1, 2] {
-        let report = run(&Plan { pipeline, ..plan.clone() }).unwrap();
+        let outcome = run(&Plan { pipeline, ..plan.clone() }).unwrap();
         let expected = Faults { wrong_body: 1, ..Faults::default() };
-        assert_eq!(report.faults(), expected, "{report}");
-        assert_eq!(report.responses(), 8);
+        assert_eq!(outcome.faults, expected, "{outcome:?}");
+        assert_eq!(outcome.answered, 8);
     }
     let (address, _) = serve(move |_| match reply(3_000_000) {
         Act::Reply(text) => Act::ReplyAndClose(text[..2_000_000].to_owned()),
         other => other,
     });
-    let report = run(&Plan { target: address, stop: Stop::Requests(1), ..plan }).unwrap();
-    assert_eq!((report.responses(), report.faults().closed_early), (0, 1), "{report}");
+    let outcome = run(&Plan { target: address, stop: Stop::Requests(1), ..plan }).unwrap();
+    assert_eq!((outcome.answered, outcome.faults.closed_early), (0, 1), "{outcome:?}");
 }
 
 #[test]
 fn answers_to_nothing_and_nonsense_are_malformed() {
     let (address, _) = serve(|_| Act::Reply(PLAIN.repeat(2)));
-    assert!(run(&plan(address, 4)).unwrap().faults().malformed > 0);
+    assert!(run(&plan(address, 4)).unwrap().faults.malformed > 0);
     let (address, _) = serve(|_| Act::Reply("nonsense\r\n\r\n".to_owned()));
-    let report = run(&plan(address, 4)).unwrap();
-    assert_eq!(report.faults(), Faults { malformed: 4, ..Faults::default() }, "{report}");
+    let outcome = run(&plan(address, 4)).unwrap();
+    assert_eq!(outcome.faults, Faults { malformed: 4, ..Faults::default() }, "{outcome:?}");
 }
 
 #[test]
 fn a_server_that_does_not_close_when_asked_is_noticed() {
     let (address, _) = serve(|_| plain());
     let request = Request::new("GET", "/", "a", &[("Connection", "close")], b"").unwrap();
-    let report = run(&Plan { request, ..plan(address, 4) }).unwrap();
-    assert_eq!(report.responses(), 4);
+    let outcome = run(&Plan { request, ..plan(address, 4) }).unwrap();
+    assert_eq!(outcome.answered, 4);
     let mut timed = Plan { stop: Stop::After(Duration::from_secs(1)), ..plan(address, 1) };
     timed.request = Request::new("GET", "/", "a", &[("Connection", "close")], b"").unwrap();
     timed.warm_up = Duration::ZERO;
-    assert!(run(&timed).unwrap().faults().kept_open >= 4);
+    assert!(run(&timed).unwrap().faults.kept_open >= 4);
 }
 
 #[test]
