@@ -10,11 +10,9 @@ use super::framing::{FrameError, Framing};
 use super::topic::{Payload, Slow, To};
 
 /// Bytes that may be said in a turn before connections are no longer read, or the high watermark if that
-/// is less: what one message adds comes on top. A receiver that stops reading may hold so much, besides
-/// what its watermark allows.
+/// is less: what the last of them makes the handler say comes on top. A receiver that stops reading may
+/// hold so much, besides what its watermark allows.
 pub(super) const TURN_BYTES: usize = 64 << 10;
-/// The same for long words, which stand apart.
-const TURN_SHARED_BYTES: usize = 1 << 20;
 /// The same in messages, of which each takes some memory here and for each of its receivers, however
 /// short it is.
 const TURN_MESSAGES: usize = 4096;
@@ -25,6 +23,7 @@ const TURN_RUNS: usize = 512;
 #[derive(Default)]
 pub(super) struct Log {
     bytes: Vec<u8>,
+    /// Long words, which stand apart.
     shared: Vec<Shared>,
     shared_bytes: usize,
     entries: Vec<Entry>,
@@ -74,8 +73,7 @@ impl Log {
 
     /// No more should be said in this turn, in which this much may be.
     pub(super) fn is_full(&self, limit: usize) -> bool {
-        self.bytes.len() >= limit
-            || self.shared_bytes >= TURN_SHARED_BYTES
+        self.bytes.len() + self.shared_bytes >= limit
             || self.entries.len() >= TURN_MESSAGES
             || self.runs >= TURN_RUNS
     }
@@ -232,6 +230,19 @@ mod tests {
             log.add(Framing::Raw, To::All, None, b"".into(), Slow::Drop).unwrap();
         }
         assert!(log.is_full(TURN_BYTES), "100,000 messages");
+    }
+
+    #[test]
+    fn long_messages_fill_a_turn_as_short_ones_do() {
+        for len in [64, COPY_LIMIT, 8 * COPY_LIMIT] {
+            let mut log = Log::default();
+            let mut said = 0;
+            while !log.is_full(TURN_BYTES) {
+                log.add(Framing::Raw, To::All, None, vec![b'x'; len].into(), Slow::Drop).unwrap();
+                said += len;
+            }
+            assert!((TURN_BYTES..TURN_BYTES + len).contains(&said), "{said} of {len} each");
+        }
     }
 
     #[test]

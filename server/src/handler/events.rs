@@ -162,8 +162,8 @@ impl<H: EventHandler> Protocol for Events<H> {
                 }
                 conn.standing()
             }
-            // Whatever is returned: a message or nothing is all this protocol has to say, and what it
-            // would say here nobody reads.
+            // `open` has run what there is to run first, and who is shed is closed without a word: which
+            // words its protocol has for that is not known here.
             Event::Shed | Event::Opened => conn.standing(),
             Event::Sent(_) => {
                 self.caught_up(conn, io);
@@ -372,7 +372,8 @@ impl<H: EventHandler> Events<H> {
         Some(())
     }
 
-    /// Whether the receiver may have so much more.
+    /// Whether the receiver may have so much more. Who has taken all of the last turn gets all of this
+    /// one, which [`Hub::is_full`] bounds as far as others make the handler speak.
     fn fits(&self, len: usize, io: &Window<'_>) -> bool {
         io.pending() == 0 || io.pending() + len as u64 <= io.high()
     }

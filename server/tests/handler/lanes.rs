@@ -144,18 +144,23 @@ fn until(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
-#[test]
-fn what_waited_for_a_lane_goes_on_though_nothing_else_happens() {
+/// A lane that stands still, and a client of the other, who has said more than may be on its way to it.
+fn one_lane_waits_for_the_other() -> (Running, Arc<Barrier>, [Client; 2]) {
     let (server, barrier) = server(1024);
     let address = server.addresses()[0].tcp().unwrap();
     let (mut speaker, mut other) = (Client::new(address), Client::new(address));
     other.send("stall");
     barrier.until_somebody_waits();
-    // More than may be on its way to a lane.
     for _ in 0..17 {
         speaker.send("big");
         speaker.expect("ok");
     }
+    (server, barrier, [speaker, other])
+}
+
+#[test]
+fn what_waited_for_a_lane_goes_on_though_nothing_else_happens() {
+    let (server, barrier, _clients) = one_lane_waits_for_the_other();
     // Nothing comes from here any more, and the lane goes to sleep.
     barrier.open();
     let known = ["messages_delivered", "messages_dropped", "messages_lost"];
@@ -165,15 +170,7 @@ fn what_waited_for_a_lane_goes_on_though_nothing_else_happens() {
 
 #[test]
 fn a_lane_sleeps_while_it_waits_for_another() {
-    let (server, barrier) = server(1024);
-    let address = server.addresses()[0].tcp().unwrap();
-    let (mut speaker, mut other) = (Client::new(address), Client::new(address));
-    other.send("stall");
-    barrier.until_somebody_waits();
-    for _ in 0..17 {
-        speaker.send("big");
-        speaker.expect("ok");
-    }
+    let (server, barrier, [mut speaker, _other]) = one_lane_waits_for_the_other();
     // It is not read, nor are words of other threads taken, until the other lane is given up.
     speaker.send("hello");
     let handles = [server.handle(), server.handle()];

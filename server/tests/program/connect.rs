@@ -16,7 +16,7 @@ use rustix::termios::{Winsize, tcsetwinsize};
 use crate::process::{Finished, PATIENCE, Scratch, corelane, run, scratch, wait_until};
 
 #[path = "../../examples/client.rs"]
-#[allow(dead_code)]
+#[expect(dead_code, reason = "its `main` is run as a program")]
 mod example;
 
 /// A server that a test plays.
