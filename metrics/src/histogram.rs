@@ -124,6 +124,12 @@ impl HistogramCells {
     }
 }
 
+impl Default for HistogramCells {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl fmt::Debug for HistogramCells {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HistogramCells").field("sum", &self.sum).finish_non_exhaustive()

@@ -12,7 +12,7 @@ pub use counter::{Counter, CounterReader, Gauge, GaugeReader};
 pub use histogram::{Bucket, Histogram, HistogramReader, HistogramSnapshot};
 pub use process::ProcessFigures;
 pub use registry::{
-    CounterId, DeclareError, Description, GaugeId, HistogramId, Registry, RegistryBuilder, Shard,
-    ShardError, Unit,
+    CounterFamily, CounterId, DeclareError, Description, GaugeId, HistogramFamily, HistogramId,
+    Registry, RegistryBuilder, Shard, ShardError, Unit,
 };
 pub use snapshot::{HistogramSeries, Series, Snapshot};

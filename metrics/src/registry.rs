@@ -1,28 +1,32 @@
 //! The set of metrics of a process, and each loop's own cells in it.
 //!
 //! 1. [`RegistryBuilder`]: at the start, metrics are declared; each gets an id.
-//! 2. [`Registry::shard`]: each loop takes its [`Shard`], the handle through which it counts. All
-//!    its cells are allocated here, on cache lines that no other loop writes to; afterwards nothing
-//!    allocates and nothing locks.
+//! 2. [`Registry::shard`]: each loop takes its [`Shard`], the handle through which it counts. Its
+//!    counters and gauges are allocated here, on cache lines that no other loop writes to; each
+//!    histogram at its first value. Nothing else allocates, and nothing locks.
 //! 3. [`Registry::snapshot`]: anyone reads, at any time, without stopping a loop.
 //!
 //! When a loop dies, its shard is dropped but its cells stay, so that totals never go down; the
-//! loop that replaces it takes them over and counts on.
+//! loop that replaces it takes them over and counts on. Members of a [`CounterFamily`] or
+//! [`HistogramFamily`] may come at any time: their cells are reserved at the declaration.
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crossbeam::utils::CachePadded;
 
 use crate::counter::{SingleWriter, add_as_owner};
-use crate::histogram::HistogramCells;
+use crate::histogram::{HistogramCells, HistogramSnapshot};
 use crate::snapshot::Snapshot;
 
 mod builder;
+mod family;
 
 pub(crate) use builder::Schema;
 pub use builder::{DeclareError, Description, RegistryBuilder, SERIES_MAX, Unit};
+pub use family::{CounterFamily, HistogramFamily, OTHER};
 
 /// The highest number of shards, which bounds what a mistaken loop index could allocate.
 pub const SHARDS_MAX: usize = 4_096;
@@ -37,7 +41,7 @@ type Line = CachePadded<[AtomicU64; CELLS_PER_LINE]>;
 pub struct CounterId(u32);
 
 impl CounterId {
-    /// Its place among the counters, in order of declaration.
+    /// The index of its cell among those of counters, in order of declaration.
     #[inline]
     pub fn index(self) -> usize {
         self.0 as usize
@@ -49,7 +53,7 @@ impl CounterId {
 pub struct GaugeId(u32);
 
 impl GaugeId {
-    /// Its place among the gauges, in order of declaration.
+    /// The index of its cell among those of gauges, in order of declaration.
     #[inline]
     pub fn index(self) -> usize {
         self.0 as usize
@@ -61,7 +65,7 @@ impl GaugeId {
 pub struct HistogramId(u32);
 
 impl HistogramId {
-    /// Its place among the histograms, in order of declaration.
+    /// The index of its cell among those of histograms, in order of declaration.
     #[inline]
     pub fn index(self) -> usize {
         self.0 as usize
@@ -112,7 +116,8 @@ impl Registry {
     /// by a restarted loop for instance, it counts on from where the last owner stopped.
     ///
     /// Allocates the cells when the index is used for the first time: 8 bytes per counter and
-    /// gauge, rounded up to 128, and 18.6 KiB per histogram.
+    /// gauge, rounded up to 128, and 24 bytes per histogram. The 18.6 KiB of a histogram are
+    /// allocated when its first value is recorded.
     ///
     /// # Errors
     ///
@@ -132,14 +137,15 @@ impl Registry {
         if cells.taken.swap(true, Ordering::Acquire) {
             return Err(ShardError::InUse { index });
         }
-        Ok(Shard { index, cells: cells.clone(), writer: SingleWriter::default() })
+        let histograms = cells.histograms.iter().map(|_| OnceCell::new()).collect();
+        Ok(Shard { index, cells: cells.clone(), histograms, writer: SingleWriter::default() })
     }
 
     /// All values now, per loop and together, without stopping a loop.
     ///
     /// Cells are read one after the other while loops count on, so two of them may disagree by
     /// what happened in between; successive snapshots never go down. Takes about two microseconds per
-    /// loop and histogram.
+    /// loop and histogram that has values.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::read(&self.schema, &self.lock())
     }
@@ -151,7 +157,7 @@ impl Registry {
     /// If another registry declared `id`.
     pub fn counter_total(&self, id: CounterId) -> u64 {
         let shards = self.lock();
-        assert!(id.index() < self.schema.counters.len(), "another registry declared {id:?}");
+        assert!(id.index() < self.schema.counters.cells(), "another registry declared {id:?}");
         shards.iter().flatten().fold(0, |sum, cells| sum.wrapping_add(cells.counter(id.index())))
     }
 
@@ -162,8 +168,21 @@ impl Registry {
     /// If another registry declared `id`.
     pub fn gauge_total(&self, id: GaugeId) -> i64 {
         let shards = self.lock();
-        assert!(id.index() < self.schema.gauges.len(), "another registry declared {id:?}");
+        assert!(id.index() < self.schema.gauges.cells(), "another registry declared {id:?}");
         shards.iter().flatten().fold(0, |sum, cells| sum.wrapping_add(cells.gauge(id.index())))
+    }
+
+    /// One histogram, merged over all loops.
+    ///
+    /// # Panics
+    ///
+    /// If another registry declared `id`.
+    pub fn histogram_merged(&self, id: HistogramId) -> HistogramSnapshot {
+        let shards = self.lock();
+        assert!(id.index() < self.schema.histograms.cells(), "another registry declared {id:?}");
+        let mut merged = HistogramSnapshot::default();
+        shards.iter().flatten().for_each(|cells| merged.merge(&cells.histogram(id.index())));
+        merged
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Option<ShardCells>>> {
@@ -177,20 +196,17 @@ impl Registry {
 pub(crate) struct ShardCells {
     counters: Arc<[Line]>,
     gauges: Arc<[Line]>,
-    histograms: Arc<[CachePadded<HistogramCells>]>,
+    /// Each made by the owner at its first value.
+    histograms: Arc<[OnceLock<Arc<CachePadded<HistogramCells>>>]>,
     taken: Arc<AtomicBool>,
 }
 
 impl ShardCells {
     fn new(schema: &Schema) -> Self {
         Self {
-            counters: lines(schema.counters.len()),
-            gauges: lines(schema.gauges.len()),
-            histograms: schema
-                .histograms
-                .iter()
-                .map(|_| CachePadded::new(HistogramCells::new()))
-                .collect(),
+            counters: lines(schema.counters.cells()),
+            gauges: lines(schema.gauges.cells()),
+            histograms: (0..schema.histograms.cells()).map(|_| OnceLock::new()).collect(),
             taken: Arc::default(),
         }
     }
@@ -204,8 +220,9 @@ impl ShardCells {
         cell(&self.gauges, index).load(Ordering::Relaxed) as i64
     }
 
-    pub(crate) fn histogram(&self, index: usize) -> &HistogramCells {
-        &self.histograms[index]
+    /// Empty while it has no value.
+    pub(crate) fn histogram(&self, index: usize) -> HistogramSnapshot {
+        self.histograms[index].get().map(|cells| cells.snapshot()).unwrap_or_default()
     }
 }
 
@@ -226,6 +243,9 @@ fn cell(lines: &[Line], index: usize) -> &AtomicU64 {
 pub struct Shard {
     index: usize,
     cells: ShardCells,
+    /// Those of `cells` that this owner has recorded in: found by one load and a test, where what
+    /// may be made by any thread takes two of each.
+    histograms: Box<[OnceCell<Arc<CachePadded<HistogramCells>>>]>,
     writer: SingleWriter,
 }
 
@@ -261,9 +281,20 @@ impl Shard {
     }
 
     /// Records `count` times the same value, at the cost of one: all replies of one flush, say.
+    ///
+    /// The first call for a histogram allocates its 18.6 KiB.
     #[inline]
     pub fn record_n(&self, id: HistogramId, value: u64, count: u64) {
-        self.cells.histograms[id.index()].record_as_owner(value, count);
+        match self.histograms[id.index()].get() {
+            Some(cells) => cells.record_as_owner(value, count),
+            None => self.record_first(id, value, count),
+        }
+    }
+
+    #[cold]
+    fn record_first(&self, id: HistogramId, value: u64, count: u64) {
+        let made = || Arc::clone(self.cells.histograms[id.index()].get_or_init(Arc::default));
+        self.histograms[id.index()].get_or_init(made).record_as_owner(value, count);
     }
 
     /// This loop's own value of a counter.
@@ -348,6 +379,28 @@ mod tests {
         restarted.shift(open, 1);
         assert_eq!((restarted.counter(requests), restarted.gauge(open)), (6, -1));
         assert_eq!((registry.counter_total(requests), registry.gauge_total(open)), (6, -1));
+    }
+
+    #[test]
+    fn a_histogram_is_made_at_its_first_value_and_goes_to_the_next_owner() {
+        let mut builder = Registry::builder();
+        let [used, unused] = builder.histogram_family("h", "", Unit::None, "kind", ["a", "b"]);
+        let registry = builder.build().unwrap();
+        let made = |index: usize, id: HistogramId| {
+            registry.lock()[index].as_ref().unwrap().histograms[id.index()].get().is_some()
+        };
+        let _idle = registry.shard(0).unwrap();
+        for count in 1..=2 {
+            let shard = registry.shard(1).unwrap();
+            assert_eq!(made(1, used), count == 2);
+            shard.record(used, 10);
+            shard.record_n(used, 20, 2);
+            assert_eq!(registry.histogram_merged(used).count(), 3 * count);
+        }
+        assert_eq!([made(0, used), made(0, unused), made(1, unused)], [false; 3]);
+        assert!(registry.histogram_merged(unused).is_empty());
+        let per_loop = registry.snapshot().histogram_by_id(used).unwrap().count_per_loop().to_vec();
+        assert_eq!(per_loop, [0, 6]);
     }
 
     #[test]

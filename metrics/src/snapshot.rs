@@ -8,7 +8,8 @@ use crate::registry::{CounterId, Description, GaugeId, HistogramId, Schema, Shar
 /// All values of a [`crate::Registry`] at one time.
 ///
 /// Values per loop are indexed by loop, 0 for a loop that never took its shard; series are in the
-/// order of their declaration.
+/// order of their declaration, members of a family with a capacity in the order they came, and
+/// those that have not come yet are absent.
 ///
 /// ```
 /// use corelane_metrics::Registry;
@@ -38,26 +39,26 @@ pub struct Snapshot {
 
 impl Snapshot {
     pub(crate) fn read(schema: &Schema, shards: &[Option<ShardCells>]) -> Self {
-        let counter = |(index, description): (usize, &Arc<Description>)| {
-            let value = |cells: &ShardCells| cells.counter(index);
+        let counter = |(cell, description): (u32, Arc<Description>)| {
+            let value = |cells: &ShardCells| cells.counter(cell as usize);
             let per_loop = shards.iter().map(|shard| shard.as_ref().map_or(0, value)).collect();
-            Series { description: Arc::clone(description), per_loop }
+            Series { cell, description, per_loop }
         };
-        let gauge = |(index, description): (usize, &Arc<Description>)| {
-            let value = |cells: &ShardCells| cells.gauge(index);
+        let gauge = |(cell, description): (u32, Arc<Description>)| {
+            let value = |cells: &ShardCells| cells.gauge(cell as usize);
             let per_loop = shards.iter().map(|shard| shard.as_ref().map_or(0, value)).collect();
-            Series { description: Arc::clone(description), per_loop }
+            Series { cell, description, per_loop }
         };
-        let histogram = |(index, description): (usize, &Arc<Description>)| {
-            let value = |cells: &ShardCells| cells.histogram(index).snapshot();
+        let histogram = |(cell, description): (u32, Arc<Description>)| {
+            let value = |cells: &ShardCells| cells.histogram(cell as usize);
             let per_loop = shards.iter().map(|shard| shard.as_ref().map(value).unwrap_or_default());
-            HistogramSeries::new(Arc::clone(description), per_loop)
+            HistogramSeries::new(cell, description, per_loop)
         };
         Self {
             loops: shards.len(),
-            counters: schema.counters.iter().enumerate().map(counter).collect(),
-            gauges: schema.gauges.iter().enumerate().map(gauge).collect(),
-            histograms: schema.histograms.iter().enumerate().map(histogram).collect(),
+            counters: schema.counters.present().into_iter().map(counter).collect(),
+            gauges: schema.gauges.present().into_iter().map(gauge).collect(),
+            histograms: schema.histograms.present().into_iter().map(histogram).collect(),
         }
     }
 
@@ -96,32 +97,33 @@ impl Snapshot {
         self.histograms.iter().find(|series| series.description.is(name, labels))
     }
 
-    /// The counter of that id; `None` if another registry declared it and it lies outside this one.
+    /// The counter of that id; `None` if another registry declared it, or it is a member of a family
+    /// that came after the snapshot.
     pub fn counter_by_id(&self, id: CounterId) -> Option<&Series<u64>> {
-        self.counters.get(id.index())
+        self.counters.get(place(&self.counters, id.index(), |series| series.cell)?)
     }
 
     /// The gauge of that id; `None` as for [`Self::counter_by_id`].
     pub fn gauge_by_id(&self, id: GaugeId) -> Option<&Series<i64>> {
-        self.gauges.get(id.index())
+        self.gauges.get(place(&self.gauges, id.index(), |series| series.cell)?)
     }
 
     /// The histogram of that id; `None` as for [`Self::counter_by_id`].
     pub fn histogram_by_id(&self, id: HistogramId) -> Option<&HistogramSeries> {
-        self.histograms.get(id.index())
+        self.histograms.get(place(&self.histograms, id.index(), |series| series.cell)?)
     }
 
     /// What happened between an earlier snapshot of the same registry and this one: counters and
     /// histograms grow by the difference, gauges keep the level of this one.
     #[must_use]
     pub fn delta(&self, earlier: &Self) -> Self {
-        let counters = self.counters.iter().enumerate().map(|(index, series)| {
-            let before = earlier.counters.get(index).map_or(&[][..], Series::per_loop);
-            series.since(before)
+        let counters = self.counters.iter().map(|series| {
+            let before = place(&earlier.counters, series.cell as usize, |series| series.cell);
+            series.since(before.map_or(&[], |before| earlier.counters[before].per_loop()))
         });
-        let histograms = self.histograms.iter().enumerate().map(|(index, series)| {
-            match earlier.histograms.get(index) {
-                Some(before) => series.since(before),
+        let histograms = self.histograms.iter().map(|series| {
+            match place(&earlier.histograms, series.cell as usize, |series| series.cell) {
+                Some(before) => series.since(&earlier.histograms[before]),
                 None => series.clone(),
             }
         });
@@ -134,9 +136,16 @@ impl Snapshot {
     }
 }
 
+/// Where among `series`, which are in the order of their cells, the one of that cell is.
+fn place<S>(series: &[S], cell: usize, cell_of: impl Fn(&S) -> u32) -> Option<usize> {
+    series.binary_search_by_key(&cell, |series| cell_of(series) as usize).ok()
+}
+
 /// The values of one counter or gauge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Series<T> {
+    /// Its index among the cells of its kind.
+    cell: u32,
     description: Arc<Description>,
     per_loop: Vec<T>,
 }
@@ -163,7 +172,7 @@ impl Series<u64> {
         let before = before.iter().copied().chain(std::iter::repeat(0));
         let per_loop =
             self.per_loop.iter().zip(before).map(|(now, then)| now.saturating_sub(then)).collect();
-        Self { description: Arc::clone(&self.description), per_loop }
+        Self { cell: self.cell, description: Arc::clone(&self.description), per_loop }
     }
 }
 
@@ -177,6 +186,8 @@ impl Series<i64> {
 /// The values of one histogram, merged over all loops.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistogramSeries {
+    /// Its index among the cells of histograms.
+    cell: u32,
     description: Arc<Description>,
     merged: HistogramSnapshot,
     counts: Vec<u64>,
@@ -184,6 +195,7 @@ pub struct HistogramSeries {
 
 impl HistogramSeries {
     fn new(
+        cell: u32,
         description: Arc<Description>,
         per_loop: impl Iterator<Item = HistogramSnapshot>,
     ) -> Self {
@@ -194,7 +206,7 @@ impl HistogramSeries {
                 snapshot.count()
             })
             .collect();
-        Self { description, merged, counts }
+        Self { cell, description, merged, counts }
     }
 
     /// Name, labels, help and unit.
@@ -215,6 +227,7 @@ impl HistogramSeries {
     fn since(&self, before: &Self) -> Self {
         let then = before.counts.iter().copied().chain(std::iter::repeat(0));
         Self {
+            cell: self.cell,
             description: Arc::clone(&self.description),
             merged: self.merged.delta(&before.merged),
             counts: self.counts.iter().zip(then).map(|(now, t)| now.saturating_sub(t)).collect(),

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+use super::family::{CounterFamily, HistogramFamily, Members};
 use super::{CounterId, GaugeId, HistogramId, Registry};
 
-/// The highest number of series of one kind, which bounds what each shard allocates.
+/// The highest number of series of one kind, which bounds what each shard allocates. Of families
+/// with a capacity, the capacity counts, and one for [`super::OTHER`].
 pub const SERIES_MAX: usize = 4_096;
 
 /// Declares the metrics of a [`Registry`].
@@ -31,7 +33,7 @@ impl RegistryBuilder {
         help: &str,
         labels: &[(&str, &str)],
     ) -> CounterId {
-        CounterId(declare(&mut self.schema.counters, name, help, labels, Unit::None))
+        CounterId(self.schema.counters.declare(name, help, labels, Unit::None))
     }
 
     /// Declares a family of counters that differ in one label, one for each of its values.
@@ -70,6 +72,18 @@ impl RegistryBuilder {
         values.map(|value| self.counter_with_labels(name, help, &[(label, value)]))
     }
 
+    /// Declares a family of counters whose members come while the server runs, at most `capacity`
+    /// and one for the rest. Nothing else may have that name. See [`CounterFamily`].
+    pub fn counter_family_with_capacity(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &str,
+        capacity: usize,
+    ) -> CounterFamily {
+        CounterFamily(self.schema.counters.declare_family(name, help, Unit::None, label, capacity))
+    }
+
     /// Declares a level that goes up and down. Totals over loops are sums.
     pub fn gauge(&mut self, name: &str, help: &str) -> GaugeId {
         self.gauge_with_labels(name, help, &[])
@@ -82,7 +96,7 @@ impl RegistryBuilder {
         help: &str,
         labels: &[(&str, &str)],
     ) -> GaugeId {
-        GaugeId(declare(&mut self.schema.gauges, name, help, labels, Unit::None))
+        GaugeId(self.schema.gauges.declare(name, help, labels, Unit::None))
     }
 
     /// Declares a histogram of values in `unit`.
@@ -98,7 +112,34 @@ impl RegistryBuilder {
         unit: Unit,
         labels: &[(&str, &str)],
     ) -> HistogramId {
-        HistogramId(declare(&mut self.schema.histograms, name, help, labels, unit))
+        HistogramId(self.schema.histograms.declare(name, help, labels, unit))
+    }
+
+    /// Declares a family of histograms that differ in one label, one for each of its values.
+    pub fn histogram_family<const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Unit,
+        label: &str,
+        values: [&str; N],
+    ) -> [HistogramId; N] {
+        values.map(|value| self.histogram_with_labels(name, help, unit, &[(label, value)]))
+    }
+
+    /// Declares a family of histograms whose members come while the server runs, at most
+    /// `capacity` and one for the rest. Nothing else may have that name.
+    ///
+    /// A loop allocates a histogram of it at the first value; until then it takes 24 bytes.
+    pub fn histogram_family_with_capacity(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Unit,
+        label: &str,
+        capacity: usize,
+    ) -> HistogramFamily {
+        HistogramFamily(self.schema.histograms.declare_family(name, help, unit, label, capacity))
     }
 
     /// Ends the declaration.
@@ -111,21 +152,6 @@ impl RegistryBuilder {
         self.schema.check()?;
         Ok(Registry::new(self.schema))
     }
-}
-
-fn declare(
-    series: &mut Vec<Arc<Description>>,
-    name: &str,
-    help: &str,
-    labels: &[(&str, &str)],
-    unit: Unit,
-) -> u32 {
-    // Beyond the limit nothing is kept but the fact, which `check` reports.
-    if series.len() <= SERIES_MAX {
-        let labels = labels.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
-        series.push(Arc::new(Description { name: name.into(), help: help.into(), labels, unit }));
-    }
-    (series.len() - 1) as u32
 }
 
 /// What the numbers of a histogram are.
@@ -183,33 +209,119 @@ impl Description {
     }
 }
 
-/// All series of a registry, by kind; ids are indices.
+/// All that a registry declares, by kind.
 #[derive(Debug, Default)]
 pub(crate) struct Schema {
-    pub(crate) counters: Vec<Arc<Description>>,
-    pub(crate) gauges: Vec<Arc<Description>>,
-    pub(crate) histograms: Vec<Arc<Description>>,
+    pub(crate) counters: Declared,
+    pub(crate) gauges: Declared,
+    pub(crate) histograms: Declared,
 }
 
 impl Schema {
     fn check(&self) -> Result<(), DeclareError> {
         let kinds = [&self.counters, &self.gauges, &self.histograms];
-        if kinds.iter().any(|series| series.len() > SERIES_MAX) {
+        if kinds.iter().any(|kind| kind.cells > SERIES_MAX) {
             return Err(DeclareError::TooMany);
         }
         let mut names_before = BTreeSet::new();
-        for series in kinds {
+        for kind in kinds {
             let mut seen = BTreeSet::new();
-            for description in series {
+            let (mut names, mut families) = (BTreeSet::new(), BTreeSet::new());
+            for entry in &kind.entries {
+                let description = entry.description();
                 check_spelling(description)?;
                 let name = &*description.name;
-                if names_before.contains(name) || !seen.insert(description.identity()) {
+                let alone = match entry {
+                    Entry::Series(..) => !families.contains(name),
+                    Entry::Family(_) => families.insert(name) && !names.contains(name),
+                };
+                names.insert(name);
+                let first = seen.insert(description.identity());
+                if !alone || !first || names_before.contains(name) {
                     return Err(DeclareError::Twice { name: name.into() });
                 }
             }
-            names_before.extend(series.iter().map(|description| &*description.name));
+            names_before.append(&mut names);
         }
         Ok(())
+    }
+}
+
+/// What is declared of one kind. Ids are the indices of cells.
+#[derive(Debug, Default)]
+pub(crate) struct Declared {
+    entries: Vec<Entry>,
+    cells: usize,
+}
+
+/// A series has one cell; a family has one for each member that may come.
+#[derive(Debug)]
+enum Entry {
+    Series(u32, Arc<Description>),
+    Family(Arc<Members>),
+}
+
+impl Entry {
+    fn description(&self) -> &Description {
+        match self {
+            Self::Series(_, description) => description,
+            Self::Family(members) => &members.prototype,
+        }
+    }
+}
+
+impl Declared {
+    /// How many cells each shard has.
+    pub(crate) fn cells(&self) -> usize {
+        self.cells
+    }
+
+    /// The series there are now, each with its cell, in the order of their cells.
+    pub(crate) fn present(&self) -> Vec<(u32, Arc<Description>)> {
+        let mut present = Vec::with_capacity(self.entries.len());
+        for entry in &self.entries {
+            match entry {
+                Entry::Series(cell, description) => present.push((*cell, Arc::clone(description))),
+                Entry::Family(members) => present.append(&mut members.present()),
+            }
+        }
+        present
+    }
+
+    fn declare(&mut self, name: &str, help: &str, labels: &[(&str, &str)], unit: Unit) -> u32 {
+        let cell = self.claim(1);
+        let labels = labels.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+        let description = Description { name: name.into(), help: help.into(), labels, unit };
+        self.push(Entry::Series(cell, Arc::new(description)));
+        cell
+    }
+
+    fn declare_family(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Unit,
+        label: &str,
+        capacity: usize,
+    ) -> Arc<Members> {
+        let first = self.claim(capacity.saturating_add(1));
+        let members = Arc::new(Members::new(name, help, unit, label, (first, capacity)));
+        self.push(Entry::Family(Arc::clone(&members)));
+        members
+    }
+
+    /// Takes the next cells. Beyond the limit the number means nothing: `check` will refuse.
+    fn claim(&mut self, cells: usize) -> u32 {
+        let first = self.cells.min(SERIES_MAX) as u32;
+        self.cells = self.cells.saturating_add(cells);
+        first
+    }
+
+    /// Beyond the limit nothing is kept but the fact, which `check` reports.
+    fn push(&mut self, entry: Entry) {
+        if self.cells <= SERIES_MAX {
+            self.entries.push(entry);
+        }
     }
 }
 
@@ -248,7 +360,8 @@ pub enum DeclareError {
         /// The label key as declared.
         label: Box<str>,
     },
-    /// A series is declared twice, or a name is used for two kinds.
+    /// A series is declared twice, or a name is used for two kinds or besides a family with a
+    /// capacity.
     Twice {
         /// The metric's name.
         name: Box<str>,
@@ -272,7 +385,7 @@ impl fmt::Display for DeclareError {
             Self::Twice { name } => write!(
                 f,
                 "metric {name:?} is declared twice: give each series of a family labels of its \
-                 own, and each kind a name of its own"
+                 own, and each kind and each family with a capacity a name of its own"
             ),
             Self::TooMany => {
                 write!(f, "more than {SERIES_MAX} series of one kind: use fewer labels")
@@ -312,6 +425,8 @@ mod tests {
         }
         let labels = [("path", "/a b\"\n"), ("method", "")];
         assert_eq!(check(|b| _ = b.counter_with_labels("a", "", &labels)), None);
+        let error = check(|b| _ = b.counter_family_with_capacity("a", "", "a b", 1));
+        assert!(matches!(error, Some(DeclareError::Label { .. })));
     }
 
     #[test]
@@ -328,6 +443,12 @@ mod tests {
         };
         assert_eq!(check(two_kinds), twice);
         assert_eq!(check(|b| _ = b.counter_family("a", "", "x", ["1", "2"])), None);
+        let family = |b: &mut RegistryBuilder| _ = b.counter_family_with_capacity("a", "", "x", 1);
+        let series = |b: &mut RegistryBuilder| _ = b.counter("a", "");
+        assert_eq!(check(family), None);
+        assert_eq!(check(|b| (family(b), series(b)).1), twice);
+        assert_eq!(check(|b| (series(b), family(b)).1), twice);
+        assert_eq!(check(|b| (family(b), family(b)).1), twice);
     }
 
     #[test]
@@ -337,5 +458,12 @@ mod tests {
         };
         assert_eq!(check(|b| declare(b, SERIES_MAX)), None);
         assert_eq!(check(|b| declare(b, SERIES_MAX + 1)), Some(DeclareError::TooMany));
+        let family = |b: &mut RegistryBuilder, capacity| {
+            b.histogram_family_with_capacity("a", "", Unit::None, "x", capacity).member("1");
+        };
+        assert_eq!(check(|b| family(b, SERIES_MAX - 1)), None);
+        for capacity in [SERIES_MAX, usize::MAX] {
+            assert_eq!(check(|b| family(b, capacity)), Some(DeclareError::TooMany));
+        }
     }
 }
