@@ -34,7 +34,7 @@ use crate::counter::{SingleWriter, add_as_owner};
 
 mod snapshot;
 
-pub use snapshot::{Bucket, HistogramSnapshot};
+pub use snapshot::{Bucket, BucketsError, HistogramSnapshot};
 
 /// The binary logarithm of the number of buckets per power of two.
 const PRECISION_BITS: u32 = 6;

@@ -3,13 +3,15 @@
 
 pub mod counter;
 pub mod expose;
+pub mod heat;
 pub mod histogram;
 pub mod process;
 pub mod registry;
 pub mod snapshot;
 
 pub use counter::{Counter, CounterReader, Gauge, GaugeReader};
-pub use histogram::{Bucket, Histogram, HistogramReader, HistogramSnapshot};
+pub use heat::{HeatMap, HeatSampler};
+pub use histogram::{Bucket, BucketsError, Histogram, HistogramReader, HistogramSnapshot};
 pub use process::ProcessFigures;
 pub use registry::{
     CounterFamily, CounterId, DeclareError, Description, GaugeId, HistogramFamily, HistogramId,

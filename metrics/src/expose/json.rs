@@ -1,4 +1,4 @@
-//! Snapshots and process figures as JSON, for a status page.
+//! Snapshots, process figures and heat maps as JSON, for status pages and viewers.
 //!
 //! ```text
 //! {"loops": 2,
@@ -10,13 +10,20 @@
 //!  "process": {"cpu_user_seconds": …, …, "started_unix_seconds": …}}
 //! ```
 //!
+//! That is [`status`]. In [`whole`], each histogram has all its values besides, as
+//! `"buckets": [[lowest, highest, count], …]`, from low to high and without empty ones;
+//! [`read_histogram`] makes a histogram of them again, to be merged and subtracted.
+//!
 //! Process figures that are not known are `null`. Counts are whole numbers up to 2⁶⁴ − 1; readers
 //! that keep numbers as doubles (JavaScript) round above 2⁵³.
 
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value, json};
 
+use crate::heat::{HeatColumn, HeatMap, ROWS, row_bounds};
+use crate::histogram::{Bucket, BucketsError, HistogramSnapshot};
 use crate::process::ProcessFigures;
 use crate::registry::Description;
 use crate::snapshot::{HistogramSeries, Snapshot};
@@ -39,6 +46,132 @@ use crate::snapshot::{HistogramSeries, Snapshot};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn status(snapshot: &Snapshot, process: &ProcessFigures) -> Value {
+    values(snapshot, process, histogram)
+}
+
+/// The same with all buckets: for viewers, which take the difference of two, and so know the
+/// distribution of any span of time. A histogram in use has 10 to 300 buckets of about 20 bytes.
+///
+/// ```
+/// use corelane_metrics::expose::json;
+/// use corelane_metrics::{ProcessFigures, Registry, Unit};
+///
+/// let mut builder = Registry::builder();
+/// let latency = builder.histogram("latency", "Time to answer.", Unit::Nanoseconds);
+/// let registry = builder.build()?;
+/// registry.shard(0)?.record_n(latency, 18_000, 3);
+///
+/// let whole = json::whole(&registry.snapshot(), &ProcessFigures::read());
+/// assert_eq!(whole["histograms"][0]["buckets"].to_string(), "[[17920,18175,3]]");
+/// let histogram = json::read_histogram(&whole["histograms"][0])?;
+/// assert_eq!(histogram, registry.histogram_merged(latency));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn whole(snapshot: &Snapshot, process: &ProcessFigures) -> Value {
+    values(snapshot, process, |series| {
+        let mut value = histogram(series);
+        let buckets = series.merged().buckets();
+        value["buckets"] = buckets.map(|b| json!([b.lowest, b.highest, b.count])).collect();
+        value
+    })
+}
+
+/// The histogram that a member of `"histograms"` in [`whole`] describes; of anything else there is
+/// no need to be sure.
+///
+/// # Errors
+///
+/// [`ReadError::Shape`] unless there are `buckets`, `sum`, `min` and `max` as written above, and
+/// [`ReadError::Buckets`] unless they agree with each other.
+pub fn read_histogram(value: &Value) -> Result<HistogramSnapshot, ReadError> {
+    let number = |name: &'static str| value[name].as_u64().ok_or(ReadError::Shape { name });
+    let (sum, min, max) = (number("sum")?, number("min")?, number("max")?);
+    let shape = ReadError::Shape { name: "buckets" };
+    let listed = value["buckets"].as_array().ok_or(shape)?;
+    let bucket = |value: &Value| match value.as_array()?.as_slice() {
+        [lowest, highest, count] => Some(Bucket {
+            lowest: lowest.as_u64()?,
+            highest: highest.as_u64()?,
+            count: count.as_u64()?,
+        }),
+        _ => None,
+    };
+    let buckets: Option<Vec<_>> = listed.iter().map(bucket).collect();
+    HistogramSnapshot::from_buckets(buckets.ok_or(shape)?, sum, min, max)
+        .map_err(ReadError::Buckets)
+}
+
+/// Why JSON could not be read as a histogram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadError {
+    /// A part is missing, or is not what it should be.
+    Shape {
+        /// Its name.
+        name: &'static str,
+    },
+    /// The parts do not agree with each other.
+    Buckets(BucketsError),
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Shape { name } => {
+                write!(f, "the histogram's {name:?} is missing or malformed")
+            }
+            Self::Buckets(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ReadError {}
+
+/// A heat map whose epoch is that of Unix:
+///
+/// ```text
+/// {"unit": "nanoseconds", "column_ms": 1000, "rows": [[lowest, highest], …],
+///  "columns": [{"at_unix_ms": …, "counts": [[row, count], …]}, …], "expired": 0}
+/// ```
+///
+/// Columns are in the order of time and without gaps, each with its rows that are not empty; rows
+/// count from 0, the fastest. With `since`, only columns that begin later are listed.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use corelane_metrics::HeatMap;
+/// use corelane_metrics::expose::json;
+///
+/// let mut map = HeatMap::default();
+/// map.record_n(Duration::from_millis(1_700_000_000_250), 1_100, 3);
+/// let value = json::heat(&map, None);
+/// assert_eq!(value["columns"].to_string(), r#"[{"at_unix_ms":1700000000000,"counts":[[1,3]]}]"#);
+/// assert_eq!(value["rows"][1].to_string(), "[1024,1279]");
+/// ```
+pub fn heat(map: &HeatMap, since: Option<Duration>) -> Value {
+    let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let column = |column: HeatColumn<'_>| {
+        let counts = column.counts().iter().enumerate().filter(|(_, count)| **count > 0);
+        json!({
+            "at_unix_ms": milliseconds(column.at()),
+            "counts": counts.map(|(row, count)| json!([row, count])).collect::<Value>(),
+        })
+    };
+    let columns = map.columns().filter(|column| since.is_none_or(|since| column.at() > since));
+    json!({
+        "unit": "nanoseconds",
+        "column_ms": milliseconds(map.width()),
+        "rows": (0..ROWS).map(|row| json!(row_bounds(row))).collect::<Value>(),
+        "columns": columns.map(column).collect::<Value>(),
+        "expired": map.expired(),
+    })
+}
+
+fn values(
+    snapshot: &Snapshot,
+    process: &ProcessFigures,
+    histogram: impl Fn(&HistogramSeries) -> Value,
+) -> Value {
     let counters = snapshot.counters().iter().map(|series| {
         described(
             series.description(),
@@ -135,6 +268,62 @@ mod tests {
         assert_eq!((&latency["mean"], &latency["max"]), (&json!(50.5), &json!(100)));
         assert_eq!(read["loops"], 2);
         assert_eq!(read["process"]["threads"], Value::Null);
+    }
+
+    #[test]
+    fn histograms_read_from_text_are_the_same_and_nonsense_is_refused() {
+        let mut builder = Registry::builder();
+        let [used, unused] = builder.histogram_family("h", "", Unit::Bytes, "kind", ["a", "b"]);
+        let registry = builder.build().unwrap();
+        let shard = registry.shard(0).unwrap();
+        (0..60).for_each(|bits| shard.record_n(used, 1 << bits, bits + 1));
+        let text = whole(&registry.snapshot(), &ProcessFigures::default()).to_string();
+        let read: Value = serde_json::from_str(&text).unwrap();
+        for (id, value) in [used, unused].into_iter().zip(read["histograms"].as_array().unwrap()) {
+            assert_eq!(read_histogram(value), Ok(registry.histogram_merged(id)));
+        }
+
+        let good = &read["histograms"][0];
+        for (name, bad) in [
+            ("sum", json!(-1)),
+            ("min", json!(1.5)),
+            ("max", Value::Null),
+            ("buckets", json!({})),
+            ("buckets", json!([[1, 1]])),
+            ("buckets", json!([[1, 1, 1, 1]])),
+            ("buckets", json!([[1, 1, "1"]])),
+            ("buckets", json!([1])),
+        ] {
+            let mut value = good.clone();
+            value[name] = bad;
+            assert_eq!(read_histogram(&value), Err(ReadError::Shape { name }));
+        }
+        let mut value = good.clone();
+        value["max"] = json!(0);
+        assert!(matches!(read_histogram(&value), Err(ReadError::Buckets(_))));
+        for value in [Value::Null, json!([]), json!("histogram")] {
+            assert!(read_histogram(&value).is_err());
+        }
+    }
+
+    #[test]
+    fn heat_maps_list_the_columns_asked_for() {
+        let second = Duration::from_secs(1);
+        let mut map = HeatMap::new(second, 3).unwrap();
+        (1..=5).for_each(|n| map.record_n(n * second, 2_000, u64::from(n)));
+        let at = |value: &Value| -> Vec<u64> {
+            let columns = value["columns"].as_array().unwrap().iter();
+            columns.map(|column| column["at_unix_ms"].as_u64().unwrap()).collect()
+        };
+        assert_eq!(at(&heat(&map, None)), [3_000, 4_000, 5_000]);
+        assert_eq!(at(&heat(&map, Some(3 * second))), [4_000, 5_000]);
+        assert_eq!(at(&heat(&map, Some(9 * second))), [0; 0]);
+        let value = heat(&map, None);
+        assert_eq!((&value["column_ms"], &value["expired"]), (&json!(1_000), &json!(3)));
+        assert_eq!(value["rows"].as_array().unwrap().len(), ROWS);
+        let row = value["columns"][2]["counts"][0][0].as_u64().unwrap() as usize;
+        let (lowest, highest) = row_bounds(row).unwrap();
+        assert!((lowest..=highest).contains(&2_000));
     }
 
     #[test]

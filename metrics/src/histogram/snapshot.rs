@@ -54,6 +54,60 @@ impl HistogramSnapshot {
         Self { buckets, count, sum, min, max }
     }
 
+    /// Puts a histogram together from what another one told: its [`Self::buckets`], whose empty
+    /// ones may be missing, [`Self::sum`], [`Self::min`] and [`Self::max`]. The result is equal to
+    /// that one, so it can be merged and subtracted.
+    ///
+    /// The sum is taken as it is. In a histogram that was read while it was written to, it may be
+    /// ahead of the buckets.
+    ///
+    /// ```
+    /// use corelane_metrics::{Bucket, HistogramSnapshot};
+    ///
+    /// let mut told = HistogramSnapshot::default();
+    /// told.record_n(18_000, 12);
+    /// told.record_n(75_000, 3);
+    /// let buckets: Vec<Bucket> = told.buckets().collect();
+    /// let heard = HistogramSnapshot::from_buckets(buckets, told.sum(), told.min(), told.max())?;
+    /// assert_eq!(heard, told);
+    ///
+    /// let foreign = Bucket { lowest: 18_000, highest: 18_001, count: 12 };
+    /// assert!(HistogramSnapshot::from_buckets([foreign], 216_000, 18_000, 18_000).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`BucketsError`]. Reads no more buckets than there are, whatever it is given.
+    pub fn from_buckets(
+        buckets: impl IntoIterator<Item = Bucket>,
+        sum: u64,
+        min: u64,
+        max: u64,
+    ) -> Result<Self, BucketsError> {
+        let mut counts = vec![0; BUCKETS];
+        let (mut count, mut next) = (0_u64, 0);
+        for bucket in buckets {
+            let place = bucket_of(bucket.lowest.min(HIGHEST));
+            if (lowest_of(place), highest_of(place)) != (bucket.lowest, bucket.highest) {
+                return Err(BucketsError::Bounds { bucket });
+            }
+            if place < next {
+                return Err(BucketsError::Order { bucket });
+            }
+            next = place + 1;
+            count = count.checked_add(bucket.count).ok_or(BucketsError::Count)?;
+            counts[place] = bucket.count;
+        }
+        let histogram = Self::from_parts(counts, sum, min, max);
+        // Extremes that had to be brought into their buckets were wrong.
+        let agree = (histogram.min(), histogram.max) == (min, max);
+        if !agree || (count == 0 && sum != 0) {
+            return Err(BucketsError::Extremes { min, max });
+        }
+        Ok(histogram)
+    }
+
     /// Records `count` times `value`; above [`HIGHEST`] it counts as `HIGHEST`.
     pub fn record_n(&mut self, value: u64, count: u64) {
         if count == 0 {
@@ -189,6 +243,52 @@ impl fmt::Debug for HistogramSnapshot {
     }
 }
 
+/// Why buckets are not those of a histogram of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BucketsError {
+    /// No bucket has those bounds.
+    Bounds {
+        /// The bucket as given.
+        bucket: Bucket,
+    },
+    /// The bucket is not above the one before.
+    Order {
+        /// The bucket as given.
+        bucket: Bucket,
+    },
+    /// The counts add up to more than 2⁶⁴ − 1.
+    Count,
+    /// The minimum is not in the first bucket with values or the maximum not in the last, or they
+    /// or the sum are not zero where there are no values.
+    Extremes {
+        /// The minimum as given.
+        min: u64,
+        /// The maximum as given.
+        max: u64,
+    },
+}
+
+impl fmt::Display for BucketsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bounds { bucket: Bucket { lowest, highest, .. } } => write!(
+                f,
+                "no histogram bucket goes from {lowest} to {highest}: it comes from something else"
+            ),
+            Self::Order { bucket: Bucket { lowest, .. } } => {
+                write!(f, "the histogram bucket from {lowest} is not above the one before it")
+            }
+            Self::Count => write!(f, "the histogram's counts add up to more than 2^64 - 1"),
+            Self::Extremes { min, max } => write!(
+                f,
+                "the histogram's minimum {min} and maximum {max} do not agree with its buckets"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for BucketsError {}
+
 /// A bucket and its count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bucket {
@@ -198,6 +298,14 @@ pub struct Bucket {
     pub highest: u64,
     /// How many values were recorded in it.
     pub count: u64,
+}
+
+#[cfg(test)]
+impl HistogramSnapshot {
+    /// The bounds of all buckets.
+    pub(crate) fn every_bucket() -> impl Iterator<Item = (u64, u64)> {
+        (0..BUCKETS).map(|bucket| (lowest_of(bucket), highest_of(bucket)))
+    }
 }
 
 #[cfg(test)]
@@ -258,6 +366,34 @@ mod tests {
         }
 
         #[test]
+        fn what_was_told_is_heard(values in values()) {
+            let told = histogram_of(&values);
+            let (sum, min, max) = (told.sum(), told.min(), told.max());
+            let heard = HistogramSnapshot::from_buckets(told.buckets(), sum, min, max);
+            prop_assert_eq!(heard.as_ref(), Ok(&told));
+        }
+
+        #[test]
+        fn whatever_is_accepted_is_consistent(
+            buckets in prop::collection::vec((0_usize..40, any::<u64>(), 0_u64..9), 0..9),
+            (min, max) in (0_u64..50, 0_u64..50),
+        ) {
+            let buckets = buckets.into_iter().map(|(bucket, highest, choice)| Bucket {
+                lowest: lowest_of(bucket),
+                highest: if choice == 0 { highest } else { highest_of(bucket) },
+                count: if choice == 1 { u64::MAX } else { choice },
+            });
+            let buckets: Vec<_> = buckets.collect();
+            if let Ok(heard) = HistogramSnapshot::from_buckets(buckets.clone(), 0, min, max) {
+                let full: Vec<_> = buckets.into_iter().filter(|bucket| bucket.count > 0).collect();
+                prop_assert_eq!(heard.buckets().collect::<Vec<_>>(), full);
+                prop_assert!(heard.quantile(0.0) >= heard.min());
+                prop_assert_eq!((heard.min(), heard.max()), (min, max));
+                prop_assert_eq!(heard.quantile(1.0), heard.max());
+            }
+        }
+
+        #[test]
         fn hdrhistogram_agrees(values in values()) {
             let ours = histogram_of(&values);
             let theirs = ours.to_hdrhistogram();
@@ -280,6 +416,44 @@ mod tests {
         assert_eq!(empty.mean(), 0.0);
         assert_eq!(empty.buckets().count(), 0);
         assert_eq!(empty.to_hdrhistogram().len(), 0);
+    }
+
+    #[test]
+    fn buckets_that_are_not_ours_are_refused() {
+        let bucket = |lowest, highest, count| Bucket { lowest, highest, count };
+        let (low, high) = (bucket(7, 7, 2), bucket(128, 129, 1));
+        let last = bucket(lowest_of(BUCKETS - 1), HIGHEST, 1);
+        let read = |buckets: Vec<Bucket>, sum, min, max| {
+            HistogramSnapshot::from_buckets(buckets, sum, min, max)
+        };
+        assert!(read(vec![low, high], 142, 7, 128).is_ok());
+        assert!(read(vec![low, bucket(8, 8, 0), high], 142, 7, 129).is_ok());
+        assert_eq!(read(vec![last], 0, HIGHEST, HIGHEST).map(|h| h.max()), Ok(HIGHEST));
+        assert_eq!(read(vec![], 0, 0, 0), Ok(HistogramSnapshot::default()));
+        for foreign in [bucket(7, 8, 1), bucket(129, 129, 1), bucket(0, u64::MAX, 1)] {
+            assert_eq!(read(vec![foreign], 0, 7, 7), Err(BucketsError::Bounds { bucket: foreign }));
+        }
+        let beyond = bucket(HIGHEST + 1, u64::MAX, 1);
+        assert_eq!(read(vec![beyond], 0, 0, 0), Err(BucketsError::Bounds { bucket: beyond }));
+        for swapped in [vec![high, low], vec![low, low]] {
+            let error = BucketsError::Order { bucket: low };
+            assert_eq!(read(swapped, 0, 7, 128), Err(error));
+        }
+        let full = bucket(128, 129, u64::MAX);
+        assert_eq!(read(vec![low, full], 0, 7, 128), Err(BucketsError::Count));
+        for (min, max) in [(6, 128), (8, 128), (7, 127), (7, 130)] {
+            assert_eq!(
+                read(vec![low, high], 0, min, max),
+                Err(BucketsError::Extremes { min, max })
+            );
+        }
+        assert_eq!(
+            read(vec![high], 0, 129, 128),
+            Err(BucketsError::Extremes { min: 129, max: 128 })
+        );
+        for (sum, min, max) in [(1, 0, 0), (0, 1, 0), (0, 0, 1)] {
+            assert_eq!(read(vec![], sum, min, max), Err(BucketsError::Extremes { min, max }));
+        }
     }
 
     #[test]
