@@ -26,7 +26,7 @@ use corelane_http::web::App;
 use corelane_http::{Http, HttpConfig, HttpCounters, HttpMetrics};
 use corelane_metrics::{Registry, RegistryBuilder, Shard};
 
-use crate::apps::admin::{self, Subject};
+use crate::apps::admin::{self, AdminConfig, Subject};
 use crate::apps::kept::{Kept, Upkeep};
 use crate::logs::{LogConfig, Logs};
 use crate::signals;
@@ -99,7 +99,7 @@ pub struct WebServer {
     http: HttpConfig,
     roots: Vec<PathBuf>,
     drain: Nanos,
-    admin: Option<Address>,
+    admin: Option<AdminConfig>,
 }
 
 impl WebServer {
@@ -148,7 +148,7 @@ impl WebServer {
         self
     }
 
-    /// Serves `/health`, `/status` and `/log-level` elsewhere, as the program does with `--admin`. The
+    /// Serves admin pages (`/health`, `/status`, …) elsewhere, as the program does with `--admin`. The
     /// pages are open to whoever reaches them, so the address is of loopback, or a Unix socket.
     ///
     /// ```
@@ -167,14 +167,30 @@ impl WebServer {
     ///
     /// # Errors
     /// If the address cannot be read, or is one that others reach.
-    pub fn admin(mut self, address: &str) -> Result<WebServer, ServeError> {
-        let address = read(address)?;
-        if address.tcp().is_some_and(|tcp| !tcp.ip().is_loopback()) {
-            let why = format!("{address}: admin pages are for loopback addresses and Unix sockets");
-            return Err(ServeError::Address(why));
+    pub fn admin(self, address: &str) -> Result<WebServer, ServeError> {
+        let config = AdminConfig::open(read(address)?);
+        if config.is_exposed() {
+            let why = StartError::Exposed(config.address.to_string());
+            return Err(ServeError::Address(why.to_string()));
         }
-        self.admin = Some(address);
-        Ok(self)
+        Ok(self.admin_with(config))
+    }
+
+    /// The same, for whoever has the token, and then on any address.
+    ///
+    /// ```
+    /// use corelane::apps::admin::AdminConfig;
+    /// use corelane::web::WebServer;
+    ///
+    /// let token = std::env::var("ADMIN_TOKEN").unwrap_or("3fzK9vWqLr0uX2bN".into()).parse()?;
+    /// let address = "0.0.0.0:9080".parse()?;
+    /// let server = WebServer::new("0.0.0.0:8080")?;
+    /// let server = server.admin_with(AdminConfig { address, token: Some(token) });
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn admin_with(mut self, config: AdminConfig) -> WebServer {
+        self.admin = Some(config);
+        self
     }
 
     /// Serves until a signal: SIGTERM, SIGINT or SIGQUIT stops, a second one cuts what is left.
@@ -286,8 +302,8 @@ impl WebServer {
             Http::new(Kept::with(app, Roots(roots.clone())), http.clone(), counters)
         });
         let server = start?;
-        let Some(address) = admin else { return Ok(server) };
-        match admin::start(address, Subject::of(&server)) {
+        let Some(config) = admin else { return Ok(server) };
+        match admin::start(config, Subject::of(&server)) {
             Ok(pages) => Ok(server.accompanied_by(pages)),
             Err(error) => {
                 server.stop(Nanos::ZERO);

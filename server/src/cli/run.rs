@@ -16,7 +16,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
 
 use super::terminal::Terminal;
 use super::{Failure, LAST_WORDS, duration};
-use crate::apps::admin::{self, Subject};
+use crate::apps::admin::{self, AdminConfig, Subject};
 use crate::logs::AccessLogSlot;
 use crate::notify;
 use crate::site::Source;
@@ -342,7 +342,7 @@ fn start_admin(
         }),
         ..Subject::of(server)
     };
-    admin::start(address, subject)
+    admin::start(AdminConfig::open(address), subject)
         .map_err(|error| Failure::Run(anyhow::Error::msg(error.to_string()).context(name)))
 }
 
@@ -355,7 +355,7 @@ fn announce(server: &Server, scheme: &str, admin: Option<&Server>, limits: &str)
         let _ = writeln!(out, "listening on {scheme}{address}");
     }
     for address in admin.iter().flat_map(|admin| admin.addresses()) {
-        let _ = writeln!(out, "admin on {address}: /health, /status, /log-level");
+        let _ = writeln!(out, "admin on {address}: {}", admin::paths());
     }
     let loops = server.lanes();
     let s = if loops == 1 { "" } else { "s" };

@@ -83,6 +83,12 @@ pub enum StartError {
         "cannot start the server's threads: {0}; check the limits of processes and descriptors"
     )]
     System(#[from] io::Error),
+    /// Admin pages without a token where other machines reach them.
+    #[error(
+        "{0}: admin pages without a token are for loopback addresses and Unix sockets only, since \
+         they are open to whoever reaches them; give them a token, or use 127.0.0.1"
+    )]
+    Exposed(String),
     /// Metrics were declared wrongly.
     #[error("metrics: {0}")]
     Metrics(String),

@@ -114,9 +114,9 @@ fn only_these_pages_and_only_to_read() {
     assert_eq!(client.get("/").status, 404);
     assert_eq!(client.get("/health/").status, 404);
     assert_eq!(client.get("/health?verbose").status, 200);
-    let refused = client.ask("DELETE /status HTTP/1.1\r\nHost: test\r\n\r\n");
-    assert_eq!((refused.status, refused.field("allow")), (405, Some("GET, HEAD")));
-    client.send("HEAD /health HTTP/1.1\r\nHost: test\r\n\r\n");
+    let refused = client.ask("DELETE /status HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!((refused.status, refused.field("allow")), (405, Some("GET, HEAD, OPTIONS")));
+    client.send("HEAD /health HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!(client.head().field("content-length"), Some("3"));
     // The admin's own requests are not the server's.
     assert_eq!(Status::of(&program).requests(), 0);
@@ -135,7 +135,7 @@ fn the_log_level_can_be_changed() {
     let mut put = |filter: &str| {
         let length = filter.len();
         admin.ask(format!(
-            "PUT /log-level HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\n{filter}"
+            "PUT /log-level HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{filter}"
         ))
     };
     refuse();
@@ -156,8 +156,8 @@ fn the_log_level_can_be_changed() {
     assert_eq!(Status::of(&program).0["log"]["level"], "warn,corelane_http=debug");
     assert_eq!(put("off").status, 200);
     refuse();
-    let refused = program.admin().ask("DELETE /log-level HTTP/1.1\r\nHost: test\r\n\r\n");
-    assert_eq!((refused.status, refused.field("allow")), (405, Some("GET, HEAD, PUT")));
+    let refused = program.admin().ask("DELETE /log-level HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!((refused.status, refused.field("allow")), (405, Some("GET, HEAD, OPTIONS, PUT")));
     program.terminate();
     let stderr = program.wait().stderr;
     assert_eq!(stderr.matches("host-missing").count(), 1, "{stderr}");
@@ -170,4 +170,70 @@ fn on_a_unix_socket() {
     assert_eq!(Client::connect_unix(&path).get("/health").text(), "ok\n");
     program.stop();
     assert!(!path.exists(), "the socket's file is removed at the end");
+}
+
+#[test]
+fn metrics_json_tells_all_and_which_start_it_is_of() {
+    let program = Program::fixed(&["--admin", "127.0.0.1:0"]);
+    let read =
+        || -> Value { serde_json::from_slice(&program.admin().get("/metrics.json").body).unwrap() };
+    let before = read();
+    for _ in 0..5 {
+        program.connect().ask(GET);
+    }
+    let latency = |all: &Value| {
+        let histograms = all["histograms"].as_array().unwrap().clone();
+        histograms.into_iter().find(|h| h["name"] == "corelane_http_latency_nanoseconds").unwrap()
+    };
+    wait_until("all latencies are there", || latency(&read())["count"] == 5);
+    let after = read();
+    assert_eq!(after["instance"], before["instance"]);
+    assert_eq!(after["instance"].as_str().unwrap().len(), 16);
+    assert!(after["at_unix_ms"].as_u64() >= before["at_unix_ms"].as_u64());
+    assert!(after["uptime_seconds"].as_f64() > before["uptime_seconds"].as_f64());
+    assert_eq!(
+        (&after["name"], &after["loops"], &after["stopping"]),
+        (&"corelane".into(), &1.into(), &false.into())
+    );
+    let buckets = latency(&after)["buckets"].as_array().unwrap().clone();
+    let number = |bucket: &Value, at: usize| bucket[at].as_u64().unwrap();
+    assert_eq!(buckets.iter().map(|bucket| number(bucket, 2)).sum::<u64>(), 5);
+    assert!(
+        buckets
+            .iter()
+            .all(|bucket| number(bucket, 0) <= number(bucket, 1) && number(bucket, 2) > 0)
+    );
+    // Large answers are compressed for whoever takes that.
+    let zipped = program
+        .admin()
+        .ask("GET /metrics.json HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\n\r\n");
+    assert_eq!(zipped.field("content-encoding"), Some("gzip"));
+    program.stop();
+    let other = Program::fixed(&["--admin", "127.0.0.1:0"]);
+    let other_start: Value =
+        serde_json::from_slice(&other.admin().get("/metrics.json").body).unwrap();
+    assert_ne!(other_start["instance"], after["instance"], "another start is another instance");
+    other.stop();
+}
+
+#[test]
+fn other_names_that_point_here_get_nothing() {
+    let program = Program::fixed(&["--admin", "127.0.0.1:0"]);
+    for (host, status) in [
+        ("localhost", 200),
+        ("127.0.0.1:9080", 200),
+        ("[::1]", 200),
+        ("attacker.example", 421),
+        ("127.0.0.1.attacker.example:9080", 421),
+    ] {
+        for (method, path) in [("GET", "/health"), ("PUT", "/log-level")] {
+            let (length, body) = if method == "PUT" { (4, "info") } else { (0, "") };
+            let response = program.admin().ask(format!(
+                "{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n{body}"
+            ));
+            assert_eq!(response.status, status, "{method} {host}: {}", response.text());
+            assert!(response.field("access-control-allow-origin").is_none());
+        }
+    }
+    program.stop();
 }

@@ -88,7 +88,7 @@ impl<S: Read + Write> Client<S> {
 
     /// `GET` of a path.
     pub(crate) fn get(&mut self, path: &str) -> Response {
-        self.ask(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"))
+        self.ask(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
     }
 
     /// The next response.

@@ -35,7 +35,7 @@ fn ask(client: &mut Client, request: &[u8]) -> Response {
 
 /// What `/status` says of the configuration.
 fn status(program: &Program) -> Value {
-    let response = ask(&mut program.admin(), b"GET /status HTTP/1.1\r\nHost: a\r\n\r\n");
+    let response = ask(&mut program.admin(), b"GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let status: Value = serde_json::from_slice(&response.body).unwrap();
     status["configuration"].clone()
 }

@@ -1,0 +1,136 @@
+//! What an operator asks a running server: pages on a listener of their own.
+//!
+//! One file per concern: [`subject`] is what the pages tell of, `access` who may ask, and each page
+//! has a file and a line in [`PAGES`].
+
+mod access;
+mod health;
+mod log_level;
+mod metrics;
+mod status;
+mod subject;
+
+use std::rc::Rc;
+
+use corelane_acceptor::Address;
+use corelane_eventloop::Nanos;
+use corelane_http::middleware::BodyLimit;
+use corelane_http::web::{App, Endpoint, Request, Response, Routes};
+use corelane_http::{Http, HttpConfig, HttpCounters, HttpMetrics};
+
+pub use self::access::{Token, TokenError};
+use self::subject::Pages;
+pub use self::subject::Subject;
+use crate::supervisor::{Plan, Server, StartError, Supervisor};
+
+/// One method of one page.
+struct Page {
+    method: &'static str,
+    path: &'static str,
+    /// Makes what answers.
+    endpoint: fn(&Rc<Pages>) -> Endpoint,
+}
+
+/// All pages, in the order in which people are told of them.
+const PAGES: [Page; 5] = [
+    Page { method: "GET", path: "/health", endpoint: health::page },
+    Page { method: "GET", path: "/status", endpoint: status::page },
+    Page { method: "GET", path: "/metrics.json", endpoint: metrics::json_page },
+    Page { method: "GET", path: "/log-level", endpoint: log_level::page },
+    Page { method: "PUT", path: "/log-level", endpoint: log_level::change },
+];
+
+/// The paths of all pages, with commas between.
+pub fn paths() -> String {
+    let mut paths: Vec<&str> = PAGES.iter().map(|page| page.path).collect();
+    paths.dedup();
+    paths.join(", ")
+}
+
+/// Connections that the admin listener has at most.
+const CONNECTIONS: usize = 256;
+
+/// The largest body that is read: only a log filter has one.
+const BODY_BYTES: u64 = 16 * 1024;
+
+/// Who may ask, and where.
+#[derive(Clone, Debug)]
+pub struct AdminConfig {
+    /// Where the pages are. Without a token: a loopback address or a Unix socket.
+    pub address: Address,
+    /// What whoever asks must show (`Authorization: Bearer`), wherever the pages are.
+    pub token: Option<Token>,
+}
+
+impl AdminConfig {
+    /// Pages at this address, open to whoever reaches it.
+    pub fn open(address: Address) -> AdminConfig {
+        AdminConfig { address, token: None }
+    }
+
+    /// Whether others than this machine could reach the pages, and nobody asks who they are.
+    pub fn is_exposed(&self) -> bool {
+        let reachable = self.address.tcp().is_some_and(|tcp| !tcp.ip().is_loopback());
+        reachable && self.token.is_none()
+    }
+}
+
+/// Serves the admin pages, by a lane and metrics of their own: what they cost and count is not the
+/// server's.
+///
+/// # Errors
+/// If it cannot start, or the pages would be open to other machines.
+pub fn start(config: AdminConfig, subject: Subject) -> Result<Server, StartError> {
+    if config.is_exposed() {
+        return Err(StartError::Exposed(config.address.to_string()));
+    }
+    let mut plan = Plan::new([config.address.clone()]);
+    plan.name = "admin".into();
+    plan.lanes = 1;
+    plan.cores.clear();
+    plan.connections = CONNECTIONS;
+    let mut supervisor = Supervisor::new(plan);
+    let metrics = HttpMetrics::declare(supervisor.metrics());
+    // Where the name that a browser was given could be anybody's, it must be this machine's.
+    let named = config.address.tcp().is_some() && config.token.is_none();
+    let http = HttpConfig { idle_time: Nanos::from_secs(120), ..HttpConfig::default() };
+    supervisor.start(move |_lane, shard| {
+        let counters = HttpCounters::new(metrics.clone(), shard);
+        let pages = Rc::new(Pages::new(subject.clone()));
+        // Its routes are those of a constant: a test builds it.
+        let app = app(&pages, config.token.clone(), named).unwrap_or_else(|_| App::empty());
+        Http::new(app, http.clone(), counters)
+    })
+}
+
+/// The application of the pages.
+fn app(
+    pages: &Rc<Pages>,
+    token: Option<Token>,
+    named: bool,
+) -> Result<App, Box<dyn std::error::Error>> {
+    let elsewhere = format!("here are {}\n", paths());
+    let mut routes = Routes::new().fallback(Endpoint::of_head(move |_: &Request<'_>| {
+        Response::text(elsewhere.clone()).with_status(404)
+    }));
+    for page in &PAGES {
+        routes = routes.on(page.method, page.path, (page.endpoint)(pages));
+    }
+    routes = routes.with(BodyLimit::new(BODY_BYTES));
+    if named {
+        routes = routes.with(access::OwnNames);
+    }
+    if let Some(token) = token {
+        routes = routes.with(access::bearer(token)?);
+    }
+    #[cfg(feature = "cli")]
+    {
+        routes = routes.with(corelane_http::middleware::Compress::new());
+    }
+    Ok(routes.build()?)
+}
+
+/// A response that nobody is to keep.
+fn fresh(response: Response) -> Response {
+    response.with("Cache-Control", "no-store")
+}

@@ -1,0 +1,76 @@
+//! What the admin pages tell of.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+use corelane_acceptor::{Address, Open};
+use corelane_metrics::Registry;
+use serde_json::Value;
+
+use crate::logs::{AccessLogSlot, Logs};
+use crate::supervisor::Server;
+
+/// What the admin pages tell of.
+#[derive(Clone)]
+pub struct Subject {
+    /// Differs for every start of a server: whoever compares two answers sees that the counters began
+    /// anew between them.
+    pub instance: Arc<str>,
+    /// When the server started.
+    pub started: Instant,
+    /// Metrics of the public lanes.
+    pub registry: Arc<Registry>,
+    /// What the server listens on.
+    pub addresses: Vec<Address>,
+    /// How many lanes it has.
+    pub lanes: usize,
+    /// Its open connections, and how many there may be.
+    pub open: Arc<Open>,
+    /// Restarted lanes.
+    pub restarts: Arc<AtomicU64>,
+    /// Set once the server is stopping.
+    pub stopping: Arc<AtomicBool>,
+    /// The program's log, if it has one.
+    pub log: Option<Logs>,
+    /// Its access log.
+    pub access_log: AccessLogSlot,
+    /// What there is to say of the configuration in force, if it can be reloaded.
+    pub site: Option<Arc<dyn Fn() -> Value + Send + Sync>>,
+}
+
+impl Subject {
+    /// Of a server that has just started, with the logs of this process.
+    pub fn of(server: &Server) -> Subject {
+        Subject {
+            // Seeded by the system's randomness; it need not be a secret.
+            instance: format!("{:016x}", RandomState::new().hash_one(std::process::id())).into(),
+            started: Instant::now(),
+            registry: server.registry().clone(),
+            addresses: server.addresses().to_vec(),
+            lanes: server.lanes(),
+            open: server.open().clone(),
+            restarts: server.restarts().clone(),
+            stopping: server.stopping().clone(),
+            log: Logs::current().cloned(),
+            access_log: AccessLogSlot::default(),
+            site: None,
+        }
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+}
+
+/// What all pages of the admin lane share.
+pub(super) struct Pages {
+    pub(super) subject: Subject,
+}
+
+impl Pages {
+    pub(super) fn new(subject: Subject) -> Pages {
+        Pages { subject }
+    }
+}
