@@ -48,6 +48,7 @@ impl<P: Protocol> Lane<P> {
         let Some(mut link) = links.remove(key) else { return false };
         let Phase::Closing(why) = link.state.phase else { return false };
         services.wheel.clear(key.index());
+        services.skips.forget(key);
         services.stats.closed[why.index()] += 1;
         for lane in services.moves.closed(key) {
             services.post.ring_if_stopping(lane);

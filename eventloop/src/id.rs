@@ -1,7 +1,7 @@
 //! Who and where: lanes, connections, peers, and how a connection came to be.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use corelane_mempool::Key;
@@ -68,6 +68,14 @@ pub enum Origin {
 pub enum Target {
     /// A TCP address. Names are resolved by the caller: resolving blocks.
     Ip(SocketAddr),
+    /// A TCP address, reached from this address of ours instead of the one that the system picks: a
+    /// pair of addresses has some 28,000 ports, and one connection for each.
+    From {
+        /// Ours.
+        source: IpAddr,
+        /// Theirs.
+        to: SocketAddr,
+    },
     /// The path of a Unix socket.
     Unix(PathBuf),
 }

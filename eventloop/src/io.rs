@@ -70,6 +70,16 @@ impl<'a, M> Io<'a, M> {
         self.consumed = (self.consumed + n).min(self.input.len());
     }
 
+    /// Has the `n` bytes behind [`Io::input`] dropped unread, wherever they are: on Linux inside the
+    /// kernel, which copies nothing then. They count as [received](Io::received). When all of them are
+    /// gone, [`Event::Bytes`](crate::Event::Bytes) comes, and input that follows is shown as ever; if
+    /// the peer ends before, [`Event::Eof`](crate::Event::Eof). For who is told the length of what it
+    /// need not see, such as a body that is only counted. Not for hosted protocols, whose input is not
+    /// that of the connection.
+    pub fn skip(&mut self, n: u64) {
+        self.services.skips.add(self.key, n);
+    }
+
     /// Writes output.
     #[inline]
     pub fn out(&mut self) -> Out<'_> {

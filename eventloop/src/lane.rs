@@ -296,6 +296,16 @@ impl<P: Protocol> Lane<P> {
         self.step(key, Event::Bytes, fresh);
     }
 
+    /// `n` bytes were dropped, of those that the connection does not want to see.
+    pub(crate) fn skipped(&mut self, key: Key, n: usize) {
+        let Some((link, services)) = self.link(key) else { return };
+        link.state.received += n as u64;
+        services.stats.bytes_in += n as u64;
+        if services.skips.pass(key, n as u64) && link.state.phase == Phase::Open {
+            self.step(key, Event::Bytes, &[]);
+        }
+    }
+
     /// `n` bytes were received into the tail.
     pub(crate) fn received_in_tail(&mut self, key: Key, n: usize) {
         let Some(link) = self.links.get_mut(key) else { return };

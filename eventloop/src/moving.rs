@@ -251,7 +251,7 @@ impl<P: Protocol> Lane<P> {
         let (protocol, links, services) = self.parts();
         let link = links.get_mut(key)?;
         let moved = services.moves.guests.get(&key).map_or(0, |guest| guest.path.len());
-        if !is_idle(link) || moved >= MOVES {
+        if !is_idle(link) || services.skips.of(key) > 0 || moved >= MOVES {
             return None;
         }
         if !services.post.is_settled(link.state.mailed) {

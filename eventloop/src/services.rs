@@ -1,6 +1,8 @@
 //! What the connections of a lane share and reach through [`Io`](crate::Io) and
 //! [`Turn`](crate::Turn): clock, memory, timers, mail, files.
 
+use std::collections::HashMap;
+
 use corelane_mempool::{Key, Pool};
 
 use crate::config::LaneConfig;
@@ -49,8 +51,44 @@ pub(crate) struct Services<M> {
     pub(crate) readers: Readers,
     pub(crate) relief: Relief,
     pub(crate) moves: Moves<M>,
+    pub(crate) skips: Skips,
     /// Counts connections as they come; wraps.
     pub(crate) born: u32,
+}
+
+/// Input that is to be dropped unread: few connections have any at a time, most lanes none ever.
+#[derive(Debug, Default)]
+pub(crate) struct Skips(HashMap<Key, u64>);
+
+impl Skips {
+    /// How many of the connection's next bytes are to be dropped.
+    #[inline]
+    pub(crate) fn of(&self, key: Key) -> u64 {
+        if self.0.is_empty() { 0 } else { self.0.get(&key).copied().unwrap_or(0) }
+    }
+
+    /// So many more.
+    pub(crate) fn add(&mut self, key: Key, n: u64) {
+        if n > 0 {
+            let left = self.0.entry(key).or_default();
+            *left = left.saturating_add(n);
+        }
+    }
+
+    /// So many were dropped. True if they were the last.
+    pub(crate) fn pass(&mut self, key: Key, n: u64) -> bool {
+        let Some(left) = self.0.get_mut(&key) else { return false };
+        *left = left.saturating_sub(n);
+        *left == 0 && self.0.remove(&key).is_some()
+    }
+
+    /// The connection is gone.
+    #[inline]
+    pub(crate) fn forget(&mut self, key: Key) {
+        if !self.0.is_empty() {
+            self.0.remove(&key);
+        }
+    }
 }
 
 /// A lane's pseudo-random numbers, from its seed: for jitter and sampling, not for secrets.
@@ -103,6 +141,7 @@ impl<M> Services<M> {
             readers: Readers::new(),
             relief: Relief::default(),
             moves: Moves::default(),
+            skips: Skips::default(),
             born: 0,
         }
     }

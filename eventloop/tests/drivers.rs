@@ -78,6 +78,7 @@ scenarios! { promises:
     yield_lasts_for_the_turn,
     stop_drains,
     no_step_after_the_end,
+    skipped_input_is_not_seen,
     admission_sheds,
     admission_pauses,
     hosted_output_may_shrink,

@@ -23,6 +23,25 @@ pub(super) fn receive(socket: &mut impl Read, into: &mut [u8]) -> io::Result<usi
     socket.read(into)
 }
 
+/// Drops up to `most` bytes. TCP drops them where they are; a Unix socket copies them.
+#[cfg(target_os = "linux")]
+pub(super) fn skip(
+    socket: &impl std::os::fd::AsFd,
+    most: usize,
+    scratch: &mut [u8],
+) -> io::Result<usize> {
+    let most = most.min(scratch.len());
+    let flags = rustix::net::RecvFlags::TRUNC;
+    let (_, n) = rustix::net::recv(socket, &mut scratch[..most], flags)?;
+    Ok(n)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn skip(socket: &mut impl Read, most: usize, scratch: &mut [u8]) -> io::Result<usize> {
+    let most = most.min(scratch.len());
+    socket.read(&mut scratch[..most])
+}
+
 /// Of TCP, the bytes between what was written and what was acknowledged; of a Unix socket, the memory
 /// that what has not been read takes, which is somewhat more than its bytes.
 #[cfg(target_os = "linux")]

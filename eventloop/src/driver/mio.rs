@@ -8,6 +8,8 @@ use std::time::{Instant, SystemTime};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 
+#[cfg(target_os = "linux")]
+use super::alarm::Alarm;
 use super::net::{Bulk, EVENTS, GENERATION_BITS, Net, RESERVED, Ready};
 use super::reactor::Reactor;
 use super::{Driver, calls};
@@ -25,6 +27,12 @@ fn clock_zero() -> Instant {
 }
 
 const WAKER: u64 = RESERVED + 0xffff_ffff;
+/// The alarm's token.
+#[cfg(target_os = "linux")]
+const ALARM: u64 = WAKER - 1;
+
+/// Input dropped in one call at most.
+const SKIP: usize = 1 << 20;
 
 /// Runs lanes on real sockets.
 ///
@@ -117,8 +125,15 @@ impl Mio {
     pub fn new() -> io::Result<Mio> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), narrow(WAKER))?);
-        let net =
-            MioNet { poll, events: Events::with_capacity(EVENTS), waker, start: clock_zero() };
+        let net = MioNet {
+            poll,
+            events: Events::with_capacity(EVENTS),
+            waker,
+            start: clock_zero(),
+            scratch: Box::default(),
+            #[cfg(target_os = "linux")]
+            alarm: None,
+        };
         Ok(Mio { reactor: Reactor::new(net) })
     }
 
@@ -127,6 +142,22 @@ impl Mio {
     pub fn with_busy_poll(mut self, busy_poll: Nanos) -> Mio {
         self.reactor.busy_poll = busy_poll;
         self
+    }
+
+    /// Ends waits on time to a few microseconds (Linux), rather than within the millisecond after it in
+    /// which a poll does: for protocols that do something at certain times
+    /// ([`Turn::wake_at`](crate::Turn::wake_at)). Costs one more system call for each wait that has an
+    /// end. Deadlines of connections are as coarse as ever.
+    ///
+    /// # Errors
+    /// If the operating system gives no timer.
+    pub fn with_fine_waits(mut self) -> io::Result<Mio> {
+        #[cfg(target_os = "linux")]
+        {
+            let alarm = Alarm::new(self.reactor.net.poll.registry(), narrow(ALARM))?;
+            self.reactor.net.alarm = Some(alarm);
+        }
+        Ok(self)
     }
 
     /// Accepts connections from this listener; the protocol sees them with
@@ -169,6 +200,10 @@ pub(crate) struct MioNet {
     events: Events,
     waker: Arc<Waker>,
     start: Instant,
+    /// Where input is received that is dropped. Allocated when it is needed; TCP never writes to it.
+    scratch: Box<[u8]>,
+    #[cfg(target_os = "linux")]
+    alarm: Option<Alarm>,
 }
 
 pub(crate) enum Door {
@@ -251,6 +286,14 @@ impl Net for MioNet {
     }
 
     fn poll(&mut self, wait: Option<Nanos>, ready: &mut Vec<Ready>) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        let wait = match (&self.alarm, wait) {
+            (Some(alarm), Some(after)) if after > Nanos::ZERO => {
+                alarm.set(after)?;
+                None
+            }
+            _ => wait,
+        };
         match self.poll.poll(&mut self.events, wait.map(Into::into)) {
             // A signal: the turn goes on without events.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
@@ -258,7 +301,7 @@ impl Net for MioNet {
         }
         ready.extend(self.events.iter().filter_map(|event| {
             let token = widen(event.token());
-            (token != WAKER).then(|| Ready {
+            (!is_ours(token)).then(|| Ready {
                 token,
                 readable: event.is_readable() || event.is_read_closed() || event.is_error(),
                 writable: event.is_writable() || event.is_write_closed() || event.is_error(),
@@ -318,6 +361,10 @@ impl Net for MioNet {
                 socket.set_nodelay(true)?;
                 Ok((Socket::Tcp(socket), Peer::Ip(*address)))
             }
+            Target::From { source, to } => {
+                let socket = connect_from(*source, *to)?;
+                Ok((Socket::Tcp(socket), Peer::Ip(*to)))
+            }
             #[cfg(unix)]
             Target::Unix(path) => {
                 Ok((Socket::Unix(mio::net::UnixStream::connect(path)?), Peer::Unix))
@@ -349,6 +396,13 @@ impl Net for MioNet {
 
     fn receive(&mut self, socket: &mut Socket, into: &mut [u8]) -> io::Result<usize> {
         on_socket!(socket, socket => calls::receive(socket, into))
+    }
+
+    fn skip(&mut self, socket: &mut Socket, most: usize) -> io::Result<usize> {
+        if self.scratch.is_empty() {
+            self.scratch = vec![0; SKIP].into();
+        }
+        on_socket!(socket, socket => calls::skip(socket, most, &mut self.scratch))
     }
 
     fn send(
@@ -421,6 +475,35 @@ impl Net for MioNet {
     }
 }
 
+/// Starts a connection from an address of ours. As `mio` does, which cannot bind before it connects.
+fn connect_from(source: std::net::IpAddr, to: std::net::SocketAddr) -> io::Result<TcpStream> {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.bind(&std::net::SocketAddr::from((source, 0)).into())?;
+    match socket.connect(&to.into()) {
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock && !is_under_way(&error) => {
+            Err(error)
+        }
+        _ => Ok(TcpStream::from_std(socket.into())),
+    }
+}
+
+/// What a non-blocking connect says on Unix when it has begun.
+fn is_under_way(error: &io::Error) -> bool {
+    cfg!(unix) && error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error())
+}
+
+/// The waker and the alarm have ended the poll, and that is all.
+fn is_ours(token: u64) -> bool {
+    #[cfg(target_os = "linux")]
+    if token == ALARM {
+        return true;
+    }
+    token == WAKER
+}
+
 /// A 64-bit token as `mio` takes it. Where pointers have 32 bits, 20 bits of index and
 /// [`GENERATION_BITS`] of the generation are kept of a key.
 fn narrow(token: u64) -> Token {
@@ -441,7 +524,7 @@ fn widen(Token(token): Token) -> u64 {
         return token;
     }
     if token >> 31 == 1 {
-        return RESERVED | if token == 0xffff_ffff { 0xffff_ffff } else { token & 0x7fff_ffff };
+        return RESERVED | if token >= 0xffff_fffe { token } else { token & 0x7fff_ffff };
     }
     (token >> 20) << 32 | (token & 0xf_ffff)
 }

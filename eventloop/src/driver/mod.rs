@@ -4,6 +4,8 @@
 //! [reactor](self::reactor), over two implementations of [`net::Net`], so that the order of a turn is
 //! written once and what the simulator tests is what runs.
 
+#[cfg(target_os = "linux")]
+mod alarm;
 mod calls;
 #[cfg(target_os = "linux")]
 mod files;

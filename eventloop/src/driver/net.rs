@@ -76,6 +76,8 @@ pub(crate) trait Net {
     /// Has nothing reported any more, so that another net of its kind can register it.
     fn deregister(&mut self, socket: &mut Self::Socket) -> io::Result<()>;
     fn receive(&mut self, socket: &mut Self::Socket, into: &mut [u8]) -> io::Result<usize>;
+    /// Receives and drops up to so many bytes.
+    fn skip(&mut self, socket: &mut Self::Socket, most: usize) -> io::Result<usize>;
     /// `more` says that further output follows at once (a hint to fill packets).
     fn send(
         &mut self,

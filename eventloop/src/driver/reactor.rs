@@ -448,6 +448,14 @@ impl<N: Net> Reactor<N> {
                 return lane.put_off(key);
             }
             lane.services().stats.receives += 1;
+            let skip = lane.services().skips.of(key);
+            if skip > 0 {
+                match self.skip(lane, key, skip, share) {
+                    Some(n) => share -= n,
+                    None => return,
+                }
+                continue;
+            }
             let (into, in_tail) = match lane.room(key) {
                 Room::Page => (&mut *self.page, false),
                 Room::Tail(spare) => (spare, true),
@@ -473,6 +481,41 @@ impl<N: Net> Reactor<N> {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => slot.readable = false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return lane.fail(key, Closed::Lost(error.kind())),
+            }
+        }
+    }
+
+    /// Drops up to `share` bytes of the next `skip`, and says how many; `None` if the connection ends.
+    #[cold]
+    fn skip<P: Protocol>(
+        &mut self,
+        lane: &mut Lane<P>,
+        key: Key,
+        skip: u64,
+        share: usize,
+    ) -> Option<usize> {
+        let slot = self.slots.get_mut(key.index())?;
+        let socket = slot.socket.as_mut()?;
+        let wanted = share.min(usize::try_from(skip).unwrap_or(usize::MAX));
+        match self.net.skip(socket, wanted) {
+            Ok(0) => {
+                slot.readable = false;
+                lane.ended(key);
+                None
+            }
+            Ok(n) => {
+                // Less than was asked for is all there was, or all that one call drops.
+                lane.skipped(key, n);
+                Some(n)
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                slot.readable = false;
+                Some(0)
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => Some(0),
+            Err(error) => {
+                lane.fail(key, Closed::Lost(error.kind()));
+                None
             }
         }
     }
@@ -532,7 +575,7 @@ fn ring_bells<P: Protocol>(lane: &mut Lane<P>) {
 
 fn peer_of(target: &crate::id::Target) -> Peer {
     match target {
-        crate::id::Target::Ip(address) => Peer::Ip(*address),
+        crate::id::Target::Ip(to) | crate::id::Target::From { to, .. } => Peer::Ip(*to),
         crate::id::Target::Unix(_) => Peer::Unix,
     }
 }

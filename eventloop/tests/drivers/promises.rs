@@ -274,6 +274,59 @@ pub(crate) fn no_step_after_the_end<R: Rig>() -> Transcript {
     stage.protocol().log.clone()
 }
 
+/// What is to be skipped is dropped to the byte, and what follows is seen; whether the peer ends within
+/// it is seen, too. The connection is made from an address that is asked for.
+pub(crate) fn skipped_input_is_not_seen<R: Rig>() -> Transcript {
+    /// Skips `LENGTH` bytes, then takes a line.
+    const LENGTH: usize = 300_000;
+    let step = |dialing: &mut Dialing, number, event, io: &mut Io<'_, u64>| match event {
+        Event::Opened => {
+            io.skip(LENGTH as u64 - 1);
+            io.skip(1);
+            Flow::Read
+        }
+        Event::Eof => {
+            let kind = if io.received() < LENGTH as u64 { "within" } else { "behind" };
+            dialing.events.push(format!("{number} ends {kind}, left {}", io.input().len()));
+            Flow::Finish
+        }
+        _ => {
+            assert!(io.received() >= LENGTH as u64, "{} bytes", io.received());
+            if let Some(end) = io.input().iter().position(|byte| *byte == b'\n') {
+                let line = String::from_utf8_lossy(&io.input()[..end]).into_owned();
+                io.consume(end + 1);
+                dialing.events.push(format!("{number} reads {line}"));
+            }
+            Flow::Read
+        }
+    };
+    let mut acts = Acts::new(step);
+    acts.on_turn = |dialing, turn| {
+        if let Some(to) = dialing.target.take() {
+            turn.connect(Target::From { source: to.ip(), to }, 0).unwrap();
+        }
+    };
+    let mut stage = Stage::<R, Acts<Dialing>>::one(acts);
+    let target = stage.rig.serve();
+    let body = vec![b'\n'; LENGTH];
+    for sent in [[&body[..], b"after\n"].concat(), body[..LENGTH / 2].to_vec()] {
+        stage.protocol().state.target = Some(target);
+        stage.until("it dials", |stage| stage.lanes[0].len() == 1);
+        let mut far = None;
+        stage.until("it is accepted", |stage| {
+            far = far.or_else(|| stage.rig.accept(target));
+            far.is_some()
+        });
+        let far = far.unwrap();
+        stage.rig.send(far, &sent);
+        stage.rig.finish(far);
+        stage.until("it is closed", |stage| stage.lanes[0].is_empty());
+    }
+    let events = &stage.protocol().state.events;
+    assert_eq!(*events, ["0 reads after", "0 ends behind, left 0", "1 ends within, left 0"]);
+    stage.protocol().log.clone()
+}
+
 #[derive(Default)]
 struct Tally {
     taken: AtomicI64,

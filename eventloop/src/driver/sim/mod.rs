@@ -148,9 +148,9 @@ impl Net for SimNet {
 
     fn connect(&mut self, target: &Target) -> io::Result<(usize, Peer)> {
         match target {
-            Target::Ip(address) => {
-                let pipe = self.world.0.borrow_mut().dial(self.number, *address);
-                Ok((pipe, Peer::Ip(*address)))
+            Target::Ip(to) | Target::From { to, .. } => {
+                let pipe = self.world.0.borrow_mut().dial(self.number, *to);
+                Ok((pipe, Peer::Ip(*to)))
             }
             Target::Unix(_) => Err(ErrorKind::NotFound.into()),
         }
@@ -197,6 +197,11 @@ impl Net for SimNet {
             *to = from;
         }
         Ok(n)
+    }
+
+    fn skip(&mut self, pipe: &mut usize, most: usize) -> io::Result<usize> {
+        let mut page = vec![0; most.min(64 * 1024)];
+        self.receive(pipe, &mut page)
     }
 
     fn send(&mut self, pipe: &mut usize, slices: &[IoSlice<'_>], _more: bool) -> io::Result<usize> {
