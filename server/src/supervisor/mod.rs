@@ -38,6 +38,7 @@
 mod admit;
 mod balance;
 mod here;
+mod identity;
 mod lane_metrics;
 mod lane_thread;
 mod memory;
@@ -63,6 +64,7 @@ use corelane_mempool::Budget;
 use corelane_metrics::{CounterId, Registry, RegistryBuilder, Shard};
 
 pub use self::here::Here;
+pub use self::identity::Identity;
 pub use self::lane_metrics::LaneMetrics;
 pub use self::plan::{AcceptMode, Door, Plan};
 pub use self::pulse::Pulse;
@@ -150,6 +152,7 @@ impl Supervisor {
             open: open.clone(),
             budget: plan.budget.clone(),
             metrics: metrics.clone(),
+            identity: Identity::now(),
             companion: None,
             _socket_files: std::mem::take(&mut doors.socket_files),
         };
@@ -304,6 +307,7 @@ pub struct Server {
     open: Arc<Open>,
     budget: Arc<Budget>,
     metrics: LaneMetrics,
+    identity: Identity,
     companion: Option<Box<Server>>,
     _socket_files: Vec<SocketFile>,
 }
@@ -320,6 +324,11 @@ impl Server {
     /// The metrics of its lanes.
     pub fn registry(&self) -> &Arc<Registry> {
         &self.registry
+    }
+
+    /// Which start of a server it is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     /// Reaches its lanes, from any thread.

@@ -1,25 +1,20 @@
 //! What the admin pages tell of.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
 
 use corelane_acceptor::{Address, Open};
 use corelane_metrics::Registry;
 use serde_json::Value;
 
 use crate::logs::{AccessLogSlot, Logs};
-use crate::supervisor::Server;
+use crate::supervisor::{Identity, Server};
 
 /// What the admin pages tell of.
 #[derive(Clone)]
 pub struct Subject {
-    /// Differs for every start of a server: whoever compares two answers sees that the counters began
-    /// anew between them.
-    pub instance: Arc<str>,
-    /// When the server started.
-    pub started: Instant,
+    /// Which start of the server it is.
+    pub identity: Identity,
     /// Metrics of the public lanes.
     pub registry: Arc<Registry>,
     /// What the server listens on.
@@ -44,9 +39,7 @@ impl Subject {
     /// Of a server that has just started, with the logs of this process.
     pub fn of(server: &Server) -> Subject {
         Subject {
-            // Seeded by the system's randomness; it need not be a secret.
-            instance: format!("{:016x}", RandomState::new().hash_one(std::process::id())).into(),
-            started: Instant::now(),
+            identity: server.identity().clone(),
             registry: server.registry().clone(),
             addresses: server.addresses().to_vec(),
             lanes: server.lanes(),

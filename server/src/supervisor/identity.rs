@@ -1,0 +1,35 @@
+//! Which start of a server this is.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use corelane_eventloop::Nanos;
+
+/// Tells one start of a server from all others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    instance: Arc<str>,
+    started: Nanos,
+}
+
+impl Identity {
+    /// That of a server that starts now.
+    pub(super) fn now() -> Identity {
+        let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        // Seeded by the system's randomness; it is no secret.
+        let number = RandomState::new().hash_one((std::process::id(), started));
+        Identity { instance: format!("{number:016x}").into(), started: started.into() }
+    }
+
+    /// Differs for every start: whoever compares two readings of counters sees whether they began anew
+    /// between them.
+    pub fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// When it started, since the Unix epoch.
+    pub fn started(&self) -> Nanos {
+        self.started
+    }
+}
