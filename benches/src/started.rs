@@ -2,6 +2,8 @@
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -32,12 +34,27 @@ impl Started {
         arguments: impl FnOnce(u16) -> anyhow::Result<Vec<String>>,
         scratch: &Scratch,
     ) -> anyhow::Result<Self> {
+        Self::start_command(name, scratch.path(), |port| {
+            let mut command = launch.command()?;
+            command.args(arguments(port)?);
+            Ok(command)
+        })
+    }
+
+    /// The same of any command, for a free port. Its log is written to the folder `scratch`.
+    ///
+    /// # Errors
+    /// As for [`Self::start`].
+    pub fn start_command(
+        name: &str,
+        scratch: &Path,
+        command: impl FnOnce(u16) -> anyhow::Result<Command>,
+    ) -> anyhow::Result<Self> {
         let address = free_address()?;
-        let log_path = scratch.path().join(format!("{name}-{}.log", address.port()));
+        let log_path = scratch.join(format!("{name}-{}.log", address.port()));
         let log = File::create(&log_path).context("cannot create a log")?;
-        let child = launch
-            .command()?
-            .args(arguments(address.port())?)
+        let child = command(address.port())?
+            .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
@@ -55,6 +72,11 @@ impl Started {
     #[must_use]
     pub fn process(&self) -> u32 {
         self.guard.0.id()
+    }
+
+    /// The first of its processes, to wait for.
+    pub fn guard(&mut self) -> &mut Guard {
+        &mut self.guard
     }
 
     /// Where it listens.

@@ -24,7 +24,7 @@ use corelane_benches::start;
 
 use crate::cell::Cell;
 use crate::checks::{Feature, groups};
-use crate::peer::{Peer, Running};
+use crate::peer::Peer;
 use crate::probe::Probe;
 use crate::table::Table;
 use crate::tree::Tree;
@@ -97,7 +97,7 @@ fn ask_once(
     binaries: &Binaries,
 ) -> Cell {
     let result =
-        Running::start(peer, feature.profile, tree, scratch, binaries).and_then(|mut running| {
+        peer::start(peer, feature.profile, tree, scratch, binaries).and_then(|mut running| {
             let mut probe = Probe { running: &mut running, tree };
             // Who serves nothing refuses everything rightly.
             anyhow::ensure!(probe.is_up(), "it does not serve files");

@@ -1,23 +1,16 @@
 //! The servers, and how each is told to have the features that it can have.
 
 use std::fmt;
-use std::fs::File;
-use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
 use clap::ValueEnum;
 
 use corelane_benches::build::Binaries;
-use corelane_benches::launch::Guard;
+use corelane_benches::started::Started;
 
 use crate::tree::Tree;
 
-/// How long a server may take until it accepts connections.
-const START_LIMIT: Duration = Duration::from_secs(10);
 /// For files under `/assets/`, where a server can tell them from others.
 pub(crate) const ASSETS_CACHE_CONTROL: &str = "public, max-age=31536000, immutable";
 
@@ -234,55 +227,21 @@ fn miniserve(profile: Profile, port: u16) -> String {
     format!("--interfaces 127.0.0.1 --port {port} --no-symlinks {more}")
 }
 
-/// A server that accepts connections; ended when this is dropped.
-#[derive(Debug)]
-pub(crate) struct Running {
-    pub(crate) guard: Guard,
-    pub(crate) address: SocketAddr,
-}
-
-impl Running {
-    /// Starts it and waits until it accepts connections.
-    pub(crate) fn start(
-        peer: Peer,
-        profile: Profile,
-        tree: &Tree,
-        scratch: &Path,
-        binaries: &Binaries,
-    ) -> anyhow::Result<Self> {
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let log_path = scratch.join(format!("{peer}-{}.log", address.port()));
-        let log = File::create(&log_path)?;
-        let child = Command::new(peer.program(binaries)?)
-            .args(peer.arguments(profile, address.port(), tree, scratch)?)
+/// Starts a server and waits until it accepts connections.
+pub(crate) fn start(
+    peer: Peer,
+    profile: Profile,
+    tree: &Tree,
+    scratch: &Path,
+    binaries: &Binaries,
+) -> anyhow::Result<Started> {
+    Started::start_command(&peer.to_string(), scratch, |port| {
+        let mut command = Command::new(peer.program(binaries)?);
+        // Its home is where caddy would keep what it does not need here.
+        command
+            .args(peer.arguments(profile, port, tree, scratch)?)
             .current_dir(scratch)
-            // Where caddy would keep what it does not need here.
-            .env("HOME", scratch)
-            .stdin(std::process::Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .with_context(|| format!("cannot start {peer}"))?;
-        let mut running = Self { guard: Guard(child), address };
-        running.wait_until_ready().with_context(|| {
-            let log = std::fs::read_to_string(&log_path).unwrap_or_default();
-            let last = log.lines().next_back().unwrap_or("it said nothing").to_owned();
-            format!("{peer} did not start: {last}")
-        })?;
-        Ok(running)
-    }
-
-    fn wait_until_ready(&mut self) -> anyhow::Result<()> {
-        let started = Instant::now();
-        while started.elapsed() < START_LIMIT {
-            if let Some(status) = self.guard.0.try_wait().context("wait")? {
-                bail!("{status}");
-            }
-            if TcpStream::connect_timeout(&self.address, START_LIMIT).is_ok() {
-                return Ok(());
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-        bail!("no connection within {} s", START_LIMIT.as_secs())
-    }
+            .env("HOME", scratch);
+        Ok(command)
+    })
 }

@@ -6,19 +6,19 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::client::{Answer, Connection, End, request};
-use crate::peer::Running;
 use crate::tree::Tree;
+use corelane_benches::started::Started;
 
 /// What a check works with.
 #[derive(Debug)]
 pub(crate) struct Probe<'run> {
-    pub(crate) running: &'run mut Running,
+    pub(crate) running: &'run mut Started,
     pub(crate) tree: &'run Tree,
 }
 
 impl Probe<'_> {
     pub(crate) fn address(&self) -> SocketAddr {
-        self.running.address
+        self.running.address()
     }
 
     /// The answer to one request on a connection of its own.

@@ -130,7 +130,9 @@ fn growing(probe: &mut Probe<'_>) -> anyhow::Result<Cell> {
 }
 
 fn signal(probe: &Probe<'_>, signal: Signal) -> anyhow::Result<()> {
-    Ok(kill_process(Pid::from_child(&probe.running.guard.0), signal)?)
+    let process =
+        Pid::from_raw(probe.running.process().cast_signed()).context("no such process")?;
+    Ok(kill_process(process, signal)?)
 }
 
 /// Begins to download 60 MB, sends a signal, and reads the rest.
@@ -164,8 +166,8 @@ fn terminate(probe: &mut Probe<'_>) -> anyhow::Result<Cell> {
     if !is_whole(&answer) {
         return Ok(Cell::no(megabytes(&answer)));
     }
-    probe.running.guard.wait(END_LIMIT)?;
-    let status = probe.running.guard.0.wait()?;
+    probe.running.guard().wait(END_LIMIT)?;
+    let status = probe.running.guard().0.wait()?;
     Ok(match status.success() {
         true => Cell::yes(),
         false => Cell::part(format!("then {status}")),
@@ -178,7 +180,7 @@ fn idle(probe: &mut Probe<'_>) -> anyhow::Result<Cell> {
     anyhow::ensure!(connection.answer("GET")?.status == 200, "no answer before");
     let started = Instant::now();
     signal(probe, Signal::TERM)?;
-    if probe.running.guard.wait(END_LIMIT).is_err() {
+    if probe.running.guard().wait(END_LIMIT).is_err() {
         return Ok(Cell::no(format!("still there after {} s", END_LIMIT.as_secs())));
     }
     let seconds = started.elapsed().as_secs_f64();
