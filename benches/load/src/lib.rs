@@ -7,12 +7,14 @@ mod limits;
 mod outcome;
 mod plan;
 pub mod process;
-mod report;
+mod record;
+pub mod report;
 mod request;
 mod response;
 mod run;
 mod source;
 mod tally;
+mod units;
 mod worker;
 
 pub use error::Error;
@@ -21,6 +23,10 @@ pub use outcome::{
     BUSY_MAX, Interval, LATE, LATE_SHARE_MAX, Late, Outcome, RequestOutcome, Watched,
 };
 pub use plan::{Expect, Plan, Stop};
+pub use record::{
+    Discipline, Distribution, End, Environment, Fault, Heat, Load, QUANTILES, ReadError, Record,
+    SCHEMA, Second, Sends, ServerSide, Target, Usage,
+};
 pub use report::Report;
 pub use request::Request;
 pub use run::{Held, run};

@@ -1,4 +1,8 @@
-//! What a run has shown.
+//! A result in the forms that people and programs read.
+
+mod csv;
+mod hlog;
+mod text;
 
 use std::fmt;
 use std::time::Duration;
@@ -8,6 +12,10 @@ use serde_json::{Value, json};
 use crate::outcome::Outcome;
 use crate::plan::Plan;
 use crate::tally::Faults;
+
+pub use csv::csv;
+pub use hlog::hlog;
+pub use text::text;
 
 /// An outcome with the plan it is of. `Display` writes it as text for people, faults first;
 /// [`to_json`](Self::to_json) for programs.

@@ -1,0 +1,363 @@
+//! What a run has shown, whole and at rest: the form in which results are written, read back, drawn
+//! and compared.
+
+mod distribution;
+mod heat;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+pub use distribution::{Distribution, QUANTILES};
+pub use heat::Heat;
+
+/// The version of the form. Fields may be added under the same version; a field that changes its
+/// meaning or goes raises it.
+pub const SCHEMA: u32 = 1;
+/// A file larger than this is not read: it is no result of ours.
+const FILE_BYTES_MAX: u64 = 1 << 30;
+
+/// Everything that is known of one run. Times are nanoseconds where the name does not say otherwise.
+///
+/// It is written by [`write_json`](Self::write_json) and read by [`read`](Self::read); the functions of
+/// [`report`](crate::report) make text, CSV, an HdrHistogram log or a page of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// [`SCHEMA`] of the program that wrote it.
+    pub schema: u32,
+    /// Name and version of that program.
+    pub generator: String,
+    /// When measuring began, in milliseconds of Unix time.
+    pub began_unix_ms: u64,
+    /// The command line, without the program's name.
+    pub arguments: Vec<String>,
+    /// What was asked for.
+    pub load: Load,
+    /// Why it ended.
+    pub end: End,
+    /// The measured time.
+    pub elapsed_seconds: f64,
+    /// What went wrong, by kind, in order of gravity; kinds that did not occur included.
+    pub faults: Vec<Fault>,
+    /// Whether what was asked for was sent, and when.
+    pub sends: Sends,
+    /// Whole responses, right or wrong.
+    pub answered: u64,
+    /// Responses by status.
+    pub statuses: BTreeMap<u16, u64>,
+    /// Connections opened while it was measured.
+    pub connections_opened: u64,
+    /// Bytes received, heads included.
+    pub bytes_received: u64,
+    /// Bytes sent, heads included.
+    pub bytes_sent: u64,
+    /// What the generator itself used.
+    pub client: Usage,
+    /// What the watched server used.
+    pub server: Option<Usage>,
+    /// From the actual send of a request to the receive that completed its response.
+    pub service_time: Distribution,
+    /// From the moment at which the request was to be sent; in a closed loop from the actual send.
+    pub response_time: Distribution,
+    /// Response times over time.
+    pub heat: Heat,
+    /// One entry for each second.
+    pub seconds: Vec<Second>,
+    /// What each URL had, when there were several.
+    pub targets: Vec<Target>,
+    /// What the server itself has measured, when it was asked.
+    pub server_side: Option<ServerSide>,
+    /// Where it ran.
+    pub environment: Environment,
+}
+
+/// What was asked for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Load {
+    /// The URLs, each with its weight if there are several.
+    pub urls: Vec<String>,
+    /// The method of the requests.
+    pub method: String,
+    /// Whether requests are sent by the clock or by the answers.
+    pub discipline: Discipline,
+    /// Connections at most.
+    pub connections: usize,
+    /// Requests in flight on each connection, at most.
+    pub pipeline: usize,
+    /// Whether connections are kept for further requests.
+    pub keep_alive: bool,
+    /// Event loops, each on a thread of its own.
+    pub threads: usize,
+    /// The cores they were bound to.
+    pub cores: Vec<usize>,
+    /// Traffic before measuring.
+    pub warm_up_seconds: f64,
+    /// After how long a request was given up.
+    pub timeout_seconds: f64,
+}
+
+/// Whether requests are sent by the clock or by the answers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "loop")]
+pub enum Discipline {
+    /// A connection sends its next request when a response has come.
+    #[default]
+    Closed,
+    /// Requests are sent when their time has come, whatever the answers do.
+    Open {
+        /// The rate in words, as `20,000/s` or `1,000/s to 50,000/s in steps of 5 s`.
+        rate: String,
+        /// How the times are spread: `constant` or `poisson`.
+        arrivals: String,
+    },
+}
+
+impl Discipline {
+    /// Whether it is the open loop.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Open { .. })
+    }
+}
+
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// It was done.
+    #[default]
+    Complete,
+    /// It was told to end before.
+    Interrupted,
+}
+
+/// One kind of fault.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// Its name, as `timeouts`.
+    pub kind: String,
+    /// How often.
+    pub count: u64,
+}
+
+/// Whether what was asked for was sent, and when.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sends {
+    /// Requests whose time came while it was measured; in a closed loop, those that were sent.
+    pub intended: u64,
+    /// Requests sent.
+    pub sent: u64,
+    /// Requests sent more than 1 ms after their time.
+    pub late: u64,
+    /// The latest send: how long after its time.
+    pub late_max: u64,
+    /// How long after their time requests were sent, on average over all.
+    pub late_mean: f64,
+}
+
+/// What a process used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// CPU time.
+    pub cpu_seconds: f64,
+    /// Cores kept busy: 1.0 is one core without a pause. Of a watched server, time in which it wanted
+    /// to run and could not counts.
+    pub cores: f64,
+    /// The share of time in which the busiest thread was not waiting for anything, if known: from about
+    /// 0.9 on, the generator may be what limits the rate.
+    pub saturation: Option<f64>,
+}
+
+/// One second of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Second {
+    /// When it began, in seconds since measuring began.
+    pub at_seconds: f64,
+    /// How long it was; the last one may be shorter.
+    pub length_seconds: f64,
+    /// Requests whose time came.
+    pub intended: u64,
+    /// Requests sent.
+    pub sent: u64,
+    /// Responses that came.
+    pub answered: u64,
+    /// What went wrong, by kind; kinds that did not occur are left out.
+    pub faults: Vec<Fault>,
+    /// Bytes received.
+    pub bytes_received: u64,
+    /// Response times of what was answered in this second.
+    pub response_time: Distribution,
+}
+
+impl Second {
+    /// All kinds of faults together.
+    #[must_use]
+    pub fn fault_count(&self) -> u64 {
+        self.faults.iter().map(|fault| fault.count).sum()
+    }
+}
+
+/// What one of several URLs had.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Target {
+    /// The URL.
+    pub url: String,
+    /// Its share of the requests, beside those of the others.
+    pub weight: u32,
+    /// Whole responses.
+    pub answered: u64,
+    /// What went wrong.
+    pub fault_count: u64,
+    /// As in [`Record::response_time`].
+    pub response_time: Distribution,
+}
+
+/// What the server has measured between the beginning and the end of the run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ServerSide {
+    /// Name and version of the server.
+    pub server: String,
+    /// From the poll that brought a request's first byte to the hand-over of the last byte of its
+    /// response. Warm-up and the requests of other clients are in it.
+    pub latency: Distribution,
+    /// What has to be known to read it: a restart in between, other clients.
+    pub notes: Vec<String>,
+}
+
+/// Where a run took place.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Environment {
+    /// Operating system and version of its kernel.
+    pub system: String,
+    /// The processor.
+    pub processor: String,
+    /// Cores online.
+    pub cores: usize,
+    /// What the machine pretends to be hardware upon, if it does.
+    pub virtualization: Option<String>,
+    /// What may distort the figures, each in a sentence.
+    pub warnings: Vec<String>,
+}
+
+/// Why a result could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The file cannot be read.
+    #[error("{0}")]
+    File(#[from] io::Error),
+    /// It is no result.
+    #[error("it is no result of a load test: {0}")]
+    Form(#[from] serde_json::Error),
+    /// It is of another version.
+    #[error("it has version {0} of the form, this program reads version {SCHEMA}")]
+    Schema(u64),
+}
+
+impl Record {
+    /// All kinds of faults together.
+    #[must_use]
+    pub fn fault_count(&self) -> u64 {
+        self.faults.iter().map(|fault| fault.count).sum()
+    }
+
+    /// Responses per second.
+    #[must_use]
+    pub fn rate(&self) -> f64 {
+        per(self.answered as f64, self.elapsed_seconds)
+    }
+
+    /// Writes it as JSON, one object on one line.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write_json(&self, mut out: impl io::Write) -> io::Result<()> {
+        serde_json::to_writer(&mut out, &Written { record: self, summary: Summary::of(self) })?;
+        out.write_all(b"\n")
+    }
+
+    /// Reads what [`write_json`](Self::write_json) has written.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is larger than 1 GiB, or is no result of this version.
+    pub fn read(path: &Path) -> Result<Self, ReadError> {
+        if std::fs::metadata(path)?.len() > FILE_BYTES_MAX {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 1 GiB").into());
+        }
+        Self::parse(&std::fs::read_to_string(path)?)
+    }
+
+    /// As [`read`](Self::read), of text.
+    ///
+    /// # Errors
+    /// When it is no result of this version.
+    pub fn parse(text: &str) -> Result<Self, ReadError> {
+        #[derive(Deserialize)]
+        struct Version {
+            schema: u64,
+        }
+        match serde_json::from_str::<Version>(text)?.schema {
+            version if version == u64::from(SCHEMA) => Ok(serde_json::from_str(text)?),
+            version => Err(ReadError::Schema(version)),
+        }
+    }
+}
+
+/// A record with figures that follow from it, for programs that want a few numbers only.
+#[derive(Serialize)]
+struct Written<'record> {
+    #[serde(flatten)]
+    record: &'record Record,
+    summary: Summary,
+}
+
+/// Figures that follow from a record.
+#[derive(Serialize)]
+struct Summary {
+    fault_count: u64,
+    responses_per_second: f64,
+    /// CPU time of the generator for each response.
+    client_cpu_micros: Option<f64>,
+    /// CPU time of the watched server for each response.
+    server_cpu_micros: Option<f64>,
+}
+
+impl Summary {
+    fn of(record: &Record) -> Self {
+        let each = |usage: Usage| {
+            (record.answered > 0).then(|| usage.cpu_seconds * 1e6 / record.answered as f64)
+        };
+        Self {
+            fault_count: record.fault_count(),
+            responses_per_second: record.rate(),
+            client_cpu_micros: each(record.client),
+            server_cpu_micros: record.server.and_then(each),
+        }
+    }
+}
+
+/// `amount` for each of `whole`, 0 where there is none.
+pub(crate) fn per(amount: f64, whole: f64) -> f64 {
+    if whole > 0.0 { amount / whole } else { 0.0 }
+}
+
+#[cfg(test)]
+pub(crate) mod sample;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_read_back_as_it_was_written() {
+        let record = sample::stalled();
+        let mut text = Vec::new();
+        record.write_json(&mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        assert_eq!(Record::parse(&text).unwrap(), record);
+        let newer = text.replacen("\"schema\":1", "\"schema\":2", 1);
+        assert!(matches!(Record::parse(&newer), Err(ReadError::Schema(2))));
+        assert!(matches!(Record::parse("{}"), Err(ReadError::Form(_))));
+    }
+}

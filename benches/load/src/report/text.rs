@@ -1,0 +1,300 @@
+//! A result as text for people: first what went wrong, then how much, then how fast.
+
+use crate::record::{Discipline, Distribution, End, QUANTILES, Record, per};
+use crate::units;
+
+/// From this share of busy time on the generator may be what limits the rate.
+const SATURATED: f64 = 0.9;
+/// A share of requests that must be late before it is called a problem.
+const LATE_SHARE: f64 = 0.001;
+/// The rate is said to be missed below this share of it.
+const RATE_REACHED: f64 = 0.99;
+
+/// The whole result, as it is printed at the end of a run.
+#[must_use]
+pub fn text(record: &Record) -> String {
+    let mut out = format!("{}\n{}\n\n", record.load.urls.join("\n"), load(record));
+    let problems = problems(record);
+    if problems.is_empty() {
+        out += "No faults, no late sends, no sign that the generator was at its limit.\n";
+    } else {
+        out += "PROBLEMS\n";
+        for Problem { what, detail } in problems {
+            out += &format!("  {what:<16} {detail}\n");
+        }
+    }
+    out += &format!("\n{}", volume(record));
+    out += &format!("\n{}\n\n{}\n", latencies(record), lesson(record));
+    if let Some(side) = &record.server_side {
+        out += &format!("\n{}\n", overlay(record));
+        side.notes.iter().for_each(|note| out += &format!("{note}\n"));
+    }
+    if record.targets.len() > 1 {
+        out += &format!("\n{}", targets(record));
+    }
+    if !record.environment.warnings.is_empty() {
+        out += "\nTHE MACHINE\n";
+        record.environment.warnings.iter().for_each(|warning| out += &format!("  {warning}\n"));
+    }
+    out
+}
+
+/// What was asked for, on one line.
+pub(crate) fn load(record: &Record) -> String {
+    let load = &record.load;
+    let discipline = match &load.discipline {
+        Discipline::Open { rate, arrivals } => format!("open loop, {rate} {arrivals}"),
+        Discipline::Closed => "closed loop".to_owned(),
+    };
+    let kept = if load.keep_alive { "kept alive" } else { "one request each" };
+    let connections = match load.connections {
+        1 => "1 connection".to_owned(),
+        more => format!("{} connections", units::count(more as u64)),
+    };
+    let threads =
+        if load.threads == 1 { "1 thread".to_owned() } else { format!("{} threads", load.threads) };
+    format!(
+        "{}: {discipline}, {connections} ({kept}, {} in flight), {threads}, {:.1} s measured",
+        load.method, load.pipeline, record.elapsed_seconds,
+    )
+}
+
+/// Something that must be known before any figure is believed.
+pub(crate) struct Problem {
+    pub(crate) what: &'static str,
+    pub(crate) detail: String,
+}
+
+/// All that went wrong, gravest first.
+pub(crate) fn problems(record: &Record) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut add = |what, detail| problems.push(Problem { what, detail });
+    if record.end == End::Interrupted {
+        add("interrupted", "the run was ended early: it covers only the time shown".to_owned());
+    }
+    if record.answered == 0 {
+        add("no answer", "not one response came: there is nothing to measure".to_owned());
+    }
+    let occurred = record.faults.iter().filter(|fault| fault.count > 0);
+    let kinds: Vec<_> =
+        occurred.map(|fault| format!("{} {}", units::count(fault.count), fault.kind)).collect();
+    if !kinds.is_empty() {
+        add("faults", format!("{}: {}", units::count(record.fault_count()), kinds.join(", ")));
+    }
+    let sends = &record.sends;
+    if record.load.discipline.is_open() {
+        let unsent = sends.intended.saturating_sub(sends.sent);
+        if unsent > 0 {
+            let share = units::share(unsent, sends.intended);
+            add(
+                "not sent",
+                format!(
+                    "{} of {} requests ({share}) whose time came were not sent before the end",
+                    units::count(unsent),
+                    units::count(sends.intended),
+                ),
+            );
+        }
+        let asked = per(sends.intended as f64, record.elapsed_seconds);
+        if record.rate() < asked * RATE_REACHED {
+            add(
+                "rate missed",
+                format!(
+                    "{}/s answered of {}/s asked",
+                    units::rate(record.rate()),
+                    units::rate(asked),
+                ),
+            );
+        }
+        if sends.late as f64 > sends.sent as f64 * LATE_SHARE {
+            add("late sends", late(record));
+        }
+    }
+    if let Some(busy) = record.client.saturation.filter(|busy| *busy >= SATURATED) {
+        add(
+            "generator busy",
+            format!(
+                "its busiest thread {:.0} % of the time: figures may show its limit, not the server's; add \
+             --threads or lower the rate",
+                busy * 100.0,
+            ),
+        );
+    }
+    problems
+}
+
+fn late(record: &Record) -> String {
+    let sends = &record.sends;
+    let busy = record.client.saturation.unwrap_or(0.0) >= SATURATED;
+    let why = if busy {
+        "the generator was too slow"
+    } else {
+        "all connections were waiting for answers, or the generator did not get its core"
+    };
+    format!(
+        "{} of {} ({}) went out more than 1 ms after their time, the latest {} (mean of all {}): {why}",
+        units::count(sends.late),
+        units::count(sends.sent),
+        units::share(sends.late, sends.sent),
+        units::time(sends.late_max as f64),
+        units::time(sends.late_mean),
+    )
+}
+
+fn volume(record: &Record) -> String {
+    let mut out = String::new();
+    let mut line = |name: &str, detail: String| out += &format!("{name:<12} {detail}\n");
+    line("rate", format!("{} responses per second", units::rate(record.rate())));
+    let sends = &record.sends;
+    let planned = match record.load.discipline.is_open() {
+        true => format!("{} planned, ", units::count(sends.intended)),
+        false => String::new(),
+    };
+    line(
+        "requests",
+        format!(
+            "{planned}{} sent, {} answered; {} connections opened",
+            units::count(sends.sent),
+            units::count(record.answered),
+            units::count(record.connections_opened),
+        ),
+    );
+    let statuses: Vec<_> = record
+        .statuses
+        .iter()
+        .map(|(status, count)| format!("{status}: {}", units::count(*count)))
+        .collect();
+    if !statuses.is_empty() {
+        line("statuses", statuses.join(", "));
+    }
+    let second = |bytes: u64| units::bytes(per(bytes as f64, record.elapsed_seconds));
+    line(
+        "transfer",
+        format!(
+            "{}/s received, {}/s sent",
+            second(record.bytes_received),
+            second(record.bytes_sent),
+        ),
+    );
+    for (name, usage) in [("client CPU", Some(record.client)), ("server CPU", record.server)] {
+        let Some(usage) = usage else { continue };
+        let each = units::time(per(usage.cpu_seconds * 1e9, record.answered as f64));
+        line(name, format!("{each} per response, {:.2} cores busy", usage.cores));
+    }
+    out
+}
+
+/// Service and response time side by side; one column where they are the same.
+fn latencies(record: &Record) -> String {
+    let mut columns = vec![("service time", &record.service_time)];
+    if record.load.discipline.is_open() {
+        columns.push(("response time", &record.response_time));
+    }
+    if let Some(side) = &record.server_side {
+        columns.push(("in the server", &side.latency));
+    }
+    table(&columns)
+}
+
+/// Quantiles below each other, one column for each distribution.
+pub(crate) fn table(columns: &[(&str, &Distribution)]) -> String {
+    let mut out = format!("{:<9}", "");
+    columns.iter().for_each(|(name, _)| out += &format!("{name:>15}"));
+    for (name, value) in rows() {
+        out += &format!("\n{name:<9}");
+        for (_, distribution) in columns {
+            let cell = value(distribution).map_or("–".to_owned(), units::time);
+            out += &format!("{cell:>15}");
+        }
+    }
+    out
+}
+
+/// A figure of a distribution, if it has it.
+type Figure = Box<dyn Fn(&Distribution) -> Option<f64>>;
+
+/// The names and the values of a table of latencies. A quantile with fewer than ten values beyond it
+/// has none: it would say little that the maximum does not.
+pub(crate) fn rows() -> Vec<(&'static str, Figure)> {
+    let mut rows: Vec<(&str, Figure)> =
+        vec![("min", Box::new(|d: &Distribution| (!d.is_empty()).then(|| d.min() as f64)))];
+    for (name, quantile) in QUANTILES {
+        let value =
+            move |d: &Distribution| d.supports(quantile).then(|| d.quantile(quantile) as f64);
+        rows.push((name, Box::new(value)));
+    }
+    rows.push(("max", Box::new(|d: &Distribution| (!d.is_empty()).then(|| d.max() as f64))));
+    rows.push(("mean", Box::new(|d: &Distribution| (!d.is_empty()).then(|| d.mean()))));
+    rows
+}
+
+/// The one sentence that says how to read the two columns, or what one column cannot show.
+#[must_use]
+pub(crate) fn lesson(record: &Record) -> String {
+    if !record.load.discipline.is_open() {
+        return "Closed loop: each connection waits for an answer before it asks again, so while the \
+                server stands still nothing is asked and one request per connection sees it; what \
+                others would have waited is not in these figures. To see it, give a --rate."
+            .to_owned();
+    }
+    let quantile = [0.9999, 0.999, 0.99, 0.5]
+        .into_iter()
+        .find(|quantile| record.response_time.supports(*quantile))
+        .unwrap_or(1.0);
+    let (service, response) =
+        (record.service_time.quantile(quantile), record.response_time.quantile(quantile));
+    let meaning = "Service time counts from the moment a request was sent, response time from the \
+                   moment it should have been sent";
+    let name =
+        QUANTILES.iter().find(|(_, q)| *q == quantile).map_or("the maximum", |(name, _)| name);
+    if response as f64 <= service as f64 * 1.1 + 50_000.0 {
+        return format!("{meaning}; they hardly differ, because requests left on time.");
+    }
+    format!(
+        "{meaning}; at {name} they differ by {}, which requests spent waiting in the generator for a \
+         connection that was still busy with an earlier answer: users who come by the clock would wait \
+         as long.",
+        units::time((response - service) as f64),
+    )
+}
+
+/// The sentence about the server's own histogram.
+pub(crate) fn overlay(record: &Record) -> String {
+    let Some(side) = &record.server_side else { return String::new() };
+    let (client, server) = (record.service_time.quantile(0.5), side.latency.quantile(0.5));
+    let between = match client.checked_sub(server) {
+        Some(between) => format!("{} at the median", units::time(between as f64)),
+        None => "nothing that can be told at the median".to_owned(),
+    };
+    let counted = format!(
+        "{} counted {} requests; the client had {} answers.",
+        side.server,
+        units::count(side.latency.count()),
+        units::count(record.answered),
+    );
+    format!(
+        "{counted} What lies between the server's time and the service time ({between}) is the network, \
+         both kernels and the client's own event loop; what lies between service and response time \
+         happened before anything was sent.",
+    )
+}
+
+fn targets(record: &Record) -> String {
+    let mut out = format!(
+        "{:>8} {:>12} {:>8} {:>10} {:>10}  url\n",
+        "weight", "answered", "faults", "p50", "p99"
+    );
+    for target in &record.targets {
+        let time = |quantile| units::time(target.response_time.quantile(quantile) as f64);
+        out += &format!(
+            "{:>8} {:>12} {:>8} {:>10} {:>10}  {}\n",
+            target.weight,
+            units::count(target.answered),
+            units::count(target.fault_count),
+            time(0.5),
+            time(0.99),
+            target.url,
+        );
+    }
+    out
+}

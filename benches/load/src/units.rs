@@ -1,0 +1,98 @@
+//! Numbers as people read them.
+
+/// Nanoseconds with three figures and a unit: `873 ns`, `52.1 µs`, `1.04 s`.
+pub(crate) fn time(nanos: f64) -> String {
+    // Above what is shown as 999.5 of a unit, the next one is used.
+    for (unit, size) in [("ns", 1.0), ("µs", 1e3), ("ms", 1e6)] {
+        if nanos < 999.5 * size {
+            return format!("{} {unit}", figures(nanos / size));
+        }
+    }
+    format!("{} s", figures(nanos / 1e9))
+}
+
+/// Three figures, without decimals from 100 on.
+fn figures(number: f64) -> String {
+    let decimals = match number {
+        number if number >= 99.95 || number.fract() == 0.0 && number < 10.0 => 0,
+        number if number >= 9.995 => 1,
+        _ => 2,
+    };
+    format!("{number:.decimals$}")
+}
+
+/// With a comma between thousands: `1,234,567`.
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (index, digit) in digits.char_indices() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A rate: whole numbers from 100 on, one decimal below.
+pub(crate) fn rate(number: f64) -> String {
+    if number >= 99.95 { count(number.round() as u64) } else { format!("{number:.1}") }
+}
+
+/// Bytes with a decimal unit: `12.3 MB`.
+pub(crate) fn bytes(number: f64) -> String {
+    for (unit, size) in [("B", 1.0), ("kB", 1e3), ("MB", 1e6)] {
+        if number < 999.5 * size {
+            return format!("{} {unit}", figures(number / size));
+        }
+    }
+    format!("{} GB", figures(number / 1e9))
+}
+
+/// A share of a whole: `0.20 %`, and never `0 %` or `100 %` for what is not.
+pub(crate) fn share(part: u64, whole: u64) -> String {
+    if part == 0 || whole == 0 {
+        return "0 %".to_owned();
+    }
+    if part == whole {
+        return "100 %".to_owned();
+    }
+    match 100.0 * part as f64 / whole as f64 {
+        percent if percent < 0.01 => "below 0.01 %".to_owned(),
+        percent if percent < 10.0 => format!("{percent:.2} %"),
+        percent if percent > 99.9 => "above 99.9 %".to_owned(),
+        percent => format!("{percent:.1} %"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_three_figures_and_a_unit() {
+        let times = [
+            (0.0, "0 ns"),
+            (873.0, "873 ns"),
+            (999.6, "1.00 µs"),
+            (52_140.0, "52.1 µs"),
+            (9_996.0, "10.0 µs"),
+            (999_600.0, "1.00 ms"),
+            (1_040_000_000.0, "1.04 s"),
+            (3_600e9, "3600 s"),
+        ];
+        for (nanos, text) in times {
+            assert_eq!(time(nanos), text);
+        }
+        assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([5.0, 99.96, 1_234.4].map(rate), ["5.0", "100", "1,234"]);
+        assert_eq!([12.0, 12_340.0, 5e9].map(bytes), ["12.0 B", "12.3 kB", "5 GB"]);
+    }
+
+    #[test]
+    fn a_share_is_never_rounded_to_nothing_or_to_all() {
+        let shares = [(0, 7), (1, 1_000_000), (20, 10_000), (1, 2), (99_999, 100_000), (3, 3)];
+        let texts = ["0 %", "below 0.01 %", "0.20 %", "50.0 %", "above 99.9 %", "100 %"];
+        assert_eq!(shares.map(|(part, whole)| share(part, whole)), texts);
+    }
+}
