@@ -24,8 +24,8 @@ pub use outcome::{
 };
 pub use plan::{Expect, Plan, Stop};
 pub use record::{
-    Discipline, Distribution, End, Environment, Fault, Heat, Load, QUANTILES, ReadError, Record,
-    SCHEMA, Second, Sends, ServerSide, Target, Usage,
+    Column, Discipline, Distribution, End, Environment, Fault, Heat, Load, QUANTILES, ReadError,
+    Record, SCHEMA, Second, Sends, ServerSide, Target, Usage,
 };
 pub use report::Report;
 pub use request::Request;

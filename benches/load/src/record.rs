@@ -3,6 +3,7 @@
 
 mod distribution;
 mod heat;
+mod of_outcome;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,7 +12,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 pub use distribution::{Distribution, QUANTILES};
-pub use heat::Heat;
+pub use heat::{Column, Heat};
 
 /// The version of the form. Fields may be added under the same version; a field that changes its
 /// meaning or goes raises it.
@@ -45,6 +46,8 @@ pub struct Record {
     pub sends: Sends,
     /// Whole responses, right or wrong.
     pub answered: u64,
+    /// Requests sent that got no whole response.
+    pub lost: u64,
     /// Responses by status.
     pub statuses: BTreeMap<u16, u64>,
     /// Connections opened while it was measured.
@@ -76,8 +79,10 @@ pub struct Record {
 /// What was asked for.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Load {
-    /// The URLs, each with its weight if there are several.
+    /// The URLs.
     pub urls: Vec<String>,
+    /// The weight of each, in the same order; empty where there is one.
+    pub weights: Vec<u32>,
     /// The method of the requests.
     pub method: String,
     /// Whether requests are sent by the clock or by the answers.
@@ -149,11 +154,11 @@ pub struct Sends {
     pub intended: u64,
     /// Requests sent.
     pub sent: u64,
-    /// Requests sent more than 1 ms after their time.
+    /// Requests that the generator itself sent more than 1 ms after it could have.
     pub late: u64,
-    /// The latest send: how long after its time.
+    /// The latest of them: by how much.
     pub late_max: u64,
-    /// How long after their time requests were sent, on average over all.
+    /// By how much on average over all sends.
     pub late_mean: f64,
 }
 
@@ -208,8 +213,10 @@ pub struct Target {
     pub weight: u32,
     /// Whole responses.
     pub answered: u64,
-    /// What went wrong.
-    pub fault_count: u64,
+    /// Requests sent.
+    pub sent: u64,
+    /// Responses that were not as expected.
+    pub wrong: u64,
     /// As in [`Record::response_time`].
     pub response_time: Distribution,
 }

@@ -2,6 +2,7 @@
 
 mod csv;
 mod hlog;
+mod html;
 mod text;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use crate::tally::Faults;
 
 pub use csv::csv;
 pub use hlog::hlog;
+pub use html::html;
 pub use text::text;
 
 /// An outcome with the plan it is of. `Display` writes it as text for people, faults first;

@@ -65,6 +65,27 @@ pub(crate) fn share(part: u64, whole: u64) -> String {
     }
 }
 
+/// Milliseconds of Unix time as a date: `2026-11-21 23:43:07 UTC`.
+pub(crate) fn utc(unix_ms: u64) -> String {
+    let seconds = unix_ms / 1_000;
+    // Days since 0000-03-01, so that the leap day is the last of its year (400 years: 146,097 days).
+    let days = seconds / 86_400 + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let date = day - (153 * month + 2) / 5 + 1;
+    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    let clock = [seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60];
+    format!(
+        "{:04}-{month:02}-{date:02} {:02}:{:02}:{:02} UTC",
+        era * 400 + year + next,
+        clock[0],
+        clock[1],
+        clock[2],
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,6 +108,20 @@ mod tests {
         assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([5.0, 99.96, 1_234.4].map(rate), ["5.0", "100", "1,234"]);
         assert_eq!([12.0, 12_340.0, 5e9].map(bytes), ["12.0 B", "12.3 kB", "5 GB"]);
+    }
+
+    #[test]
+    fn a_date_is_that_of_the_calendar() {
+        let dates = [
+            (0, "1970-01-01 00:00:00 UTC"),
+            (951_782_400_000, "2000-02-29 00:00:00 UTC"),
+            (1_800_000_000_999, "2027-01-15 08:00:00 UTC"),
+            (4_107_542_399_000, "2100-02-28 23:59:59 UTC"),
+            (4_107_542_400_000, "2100-03-01 00:00:00 UTC"),
+        ];
+        for (millis, date) in dates {
+            assert_eq!(utc(millis), date);
+        }
     }
 
     #[test]

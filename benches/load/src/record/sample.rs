@@ -2,7 +2,6 @@
 
 use corelane_metrics::HistogramSnapshot;
 
-use super::heat::Column;
 use super::*;
 
 /// Requests of a second.
@@ -20,10 +19,8 @@ pub(crate) fn made(seconds: u64, typical: u64, stall: Option<u64>, seed: u64) ->
     let mut random = Random(seed);
     let mut all = (HistogramSnapshot::default(), HistogramSnapshot::default());
     let mut record = frame(seconds);
-    let rows: Vec<[u64; 2]> = (0..26 * 8).map(band).collect();
     for second in 0..seconds {
         let mut histogram = HistogramSnapshot::default();
-        let mut counts = vec![0; rows.len()];
         for index in 0..RATE {
             // The sum of three makes a hump, one in 64 a tail.
             let spread = (0..3).map(|_| random.below(typical / 4)).sum::<u64>();
@@ -35,12 +32,8 @@ pub(crate) fn made(seconds: u64, typical: u64, stall: Option<u64>, seed: u64) ->
             };
             histogram.record_n(service + waited, 1);
             all.0.record_n(service, 1);
-            let row = rows.iter().position(|[_, highest]| service + waited <= *highest);
-            counts[row.unwrap()] += 1;
         }
         all.1.merge(&histogram);
-        let counts = counts.into_iter().enumerate().filter(|(_, count)| *count > 0).collect();
-        record.heat.columns.push(Column { at_ms: second * 1_000, counts });
         let faults = match stall {
             Some(at) if at == second => vec![Fault { kind: "timeouts".to_owned(), count: 3 }],
             _ => Vec::new(),
@@ -56,7 +49,7 @@ pub(crate) fn made(seconds: u64, typical: u64, stall: Option<u64>, seed: u64) ->
             response_time: Distribution::from(&histogram),
         });
     }
-    record.heat.rows = rows;
+    record.heat = Heat::of_seconds(&record.seconds);
     record.service_time = Distribution::from(&all.0);
     record.response_time = Distribution::from(&all.1);
     if stall.is_some() {
@@ -78,6 +71,7 @@ fn frame(seconds: u64) -> Record {
         arguments: ["--rate", "1k", "http://127.0.0.1:8080/</script>"].map(str::to_owned).into(),
         load: Load {
             urls: vec!["http://127.0.0.1:8080/</script>".to_owned()],
+            weights: Vec::new(),
             method: "GET".to_owned(),
             discipline: Discipline::Open {
                 rate: "1,000/s".to_owned(),
@@ -101,7 +95,6 @@ fn frame(seconds: u64) -> Record {
         bytes_received: count * 140,
         bytes_sent: count * 42,
         client: Usage { cpu_seconds: 0.3, cores: 0.025, saturation: Some(0.03) },
-        heat: Heat { column_ms: 1_000, ..Heat::default() },
         environment: Environment {
             system: "Linux 6.1.0".to_owned(),
             processor: "A processor".to_owned(),
@@ -111,12 +104,6 @@ fn frame(seconds: u64) -> Record {
         },
         ..Record::default()
     }
-}
-
-/// Eight bands for each power of two from 1 µs on.
-fn band(index: u64) -> [u64; 2] {
-    let start = |index: u64| (1_024 << (index / 8)) * (8 + index % 8) / 8;
-    [if index == 0 { 0 } else { start(index) }, start(index + 1) - 1]
 }
 
 /// Numbers that look random and are the same each time (splitmix64).

@@ -1,14 +1,19 @@
 //! A result as text for people: first what went wrong, then how much, then how fast.
 
+use crate::outcome::BUSY_MAX;
 use crate::record::{Discipline, Distribution, End, QUANTILES, Record, per};
 use crate::units;
 
-/// From this share of busy time on the generator may be what limits the rate.
-const SATURATED: f64 = 0.9;
+/// Characters of a line of text.
+const WIDTH: usize = 98;
 /// A share of requests that must be late before it is called a problem.
 const LATE_SHARE: f64 = 0.001;
 /// The rate is said to be missed below this share of it.
 const RATE_REACHED: f64 = 0.99;
+
+/// Said when nothing is wrong.
+pub(crate) const CLEAN: &str =
+    "No faults, no late sends, no sign that the generator was at its limit.";
 
 /// The whole result, as it is printed at the end of a run.
 #[must_use]
@@ -16,27 +21,49 @@ pub fn text(record: &Record) -> String {
     let mut out = format!("{}\n{}\n\n", record.load.urls.join("\n"), load(record));
     let problems = problems(record);
     if problems.is_empty() {
-        out += "No faults, no late sends, no sign that the generator was at its limit.\n";
+        out += CLEAN;
+        out += "\n";
     } else {
         out += "PROBLEMS\n";
         for Problem { what, detail } in problems {
-            out += &format!("  {what:<16} {detail}\n");
+            out += &wrapped(&format!("  {what:<16} {detail}"), 19);
         }
     }
     out += &format!("\n{}", volume(record));
-    out += &format!("\n{}\n\n{}\n", latencies(record), lesson(record));
+    out += &format!("\n{}\n\n{}", latencies(record), wrapped(&lesson(record), 0));
     if let Some(side) = &record.server_side {
-        out += &format!("\n{}\n", overlay(record));
-        side.notes.iter().for_each(|note| out += &format!("{note}\n"));
+        out += &format!("\n{}", wrapped(&overlay(record), 0));
+        side.notes.iter().for_each(|note| out += &wrapped(note, 0));
     }
     if record.targets.len() > 1 {
         out += &format!("\n{}", targets(record));
     }
     if !record.environment.warnings.is_empty() {
         out += "\nTHE MACHINE\n";
-        record.environment.warnings.iter().for_each(|warning| out += &format!("  {warning}\n"));
+        record
+            .environment
+            .warnings
+            .iter()
+            .for_each(|warning| out += &wrapped(&format!("  {warning}"), 2));
     }
     out
+}
+
+/// In lines of at most [`WIDTH`] characters where words allow it, all but the first indented.
+fn wrapped(text: &str, indent: usize) -> String {
+    let mut out = String::new();
+    let mut used = 0;
+    for word in text.split_inclusive(' ') {
+        let long = word.trim_end().chars().count();
+        if used > indent && used + long > WIDTH {
+            out.truncate(out.trim_end().len());
+            out += &format!("\n{:indent$}", "");
+            used = indent;
+        }
+        out += word;
+        used += word.chars().count();
+    }
+    out + "\n"
 }
 
 /// What was asked for, on one line.
@@ -110,7 +137,7 @@ pub(crate) fn problems(record: &Record) -> Vec<Problem> {
             add("late sends", late(record));
         }
     }
-    if let Some(busy) = record.client.saturation.filter(|busy| *busy >= SATURATED) {
+    if let Some(busy) = record.client.saturation.filter(|busy| *busy >= BUSY_MAX) {
         add(
             "generator busy",
             format!(
@@ -125,20 +152,26 @@ pub(crate) fn problems(record: &Record) -> Vec<Problem> {
 
 fn late(record: &Record) -> String {
     let sends = &record.sends;
-    let busy = record.client.saturation.unwrap_or(0.0) >= SATURATED;
-    let why = if busy {
-        "the generator was too slow"
-    } else {
-        "all connections were waiting for answers, or the generator did not get its core"
-    };
     format!(
-        "{} of {} ({}) went out more than 1 ms after their time, the latest {} (mean of all {}): {why}",
+        "{} of {} ({}) left the generator more than 1 ms after they could have, the latest {} (mean of all \
+         {}): it did not get its core in time, or had too much to do; these delays are its own",
         units::count(sends.late),
         units::count(sends.sent),
         units::share(sends.late, sends.sent),
         units::time(sends.late_max as f64),
         units::time(sends.late_mean),
     )
+}
+
+/// The command line, as a shell would take it.
+pub(crate) fn command(record: &Record) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+    let quote = |word: &String| match !word.is_empty() && word.chars().all(plain) {
+        true => word.clone(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    };
+    let words: Vec<_> = record.arguments.iter().map(quote).collect();
+    format!("corelane load {}", words.join(" "))
 }
 
 fn volume(record: &Record) -> String {
@@ -282,7 +315,7 @@ pub(crate) fn overlay(record: &Record) -> String {
 fn targets(record: &Record) -> String {
     let mut out = format!(
         "{:>8} {:>12} {:>8} {:>10} {:>10}  url\n",
-        "weight", "answered", "faults", "p50", "p99"
+        "weight", "answered", "wrong", "p50", "p99"
     );
     for target in &record.targets {
         let time = |quantile| units::time(target.response_time.quantile(quantile) as f64);
@@ -290,7 +323,7 @@ fn targets(record: &Record) -> String {
             "{:>8} {:>12} {:>8} {:>10} {:>10}  {}\n",
             target.weight,
             units::count(target.answered),
-            units::count(target.fault_count),
+            units::count(target.wrong),
             time(0.5),
             time(0.99),
             target.url,

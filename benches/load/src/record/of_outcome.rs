@@ -1,0 +1,103 @@
+//! From what a run gives back to what is kept.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::heat::Heat;
+use super::*;
+use crate::outcome::{Interval, Outcome};
+use crate::tally::Faults;
+
+impl Record {
+    /// The record of a run: what was asked for and what came out. Arguments, environment and what the
+    /// server has measured are for the caller to add.
+    #[must_use]
+    pub fn new(load: Load, outcome: &Outcome) -> Self {
+        let seconds: Vec<_> = outcome.intervals.iter().map(second).collect();
+        Self {
+            schema: SCHEMA,
+            generator: concat!("corelane-load ", env!("CARGO_PKG_VERSION")).to_owned(),
+            began_unix_ms: outcome.began_at.duration_since(UNIX_EPOCH).map_or(0, millis),
+            arguments: Vec::new(),
+            targets: targets(&load, outcome),
+            load,
+            end: if outcome.interrupted { End::Interrupted } else { End::Complete },
+            elapsed_seconds: outcome.elapsed.as_secs_f64(),
+            faults: faults(&outcome.faults).collect(),
+            sends: Sends {
+                intended: outcome.intended,
+                sent: outcome.sent,
+                late: outcome.late.count,
+                late_max: nanos(outcome.late.worst),
+                late_mean: per(nanos(outcome.late.total) as f64, outcome.sent as f64),
+            },
+            answered: outcome.answered,
+            lost: outcome.lost,
+            statuses: outcome.statuses.iter().copied().collect(),
+            connections_opened: outcome.connections_opened,
+            bytes_received: outcome.bytes_received,
+            bytes_sent: outcome.bytes_sent,
+            client: Usage {
+                cpu_seconds: outcome.client_cpu.as_secs_f64(),
+                cores: outcome.client_cores(),
+                saturation: Some(outcome.busy),
+            },
+            server: outcome.server.map(|watched| Usage {
+                cpu_seconds: watched.cpu.ran_nanos as f64 / 1e9,
+                cores: watched.cores(),
+                saturation: None,
+            }),
+            service_time: Distribution::from(&outcome.service_time),
+            response_time: Distribution::from(&outcome.response_time),
+            heat: Heat::of_seconds(&seconds),
+            seconds,
+            server_side: None,
+            environment: Environment::default(),
+        }
+    }
+}
+
+fn second(interval: &Interval) -> Second {
+    Second {
+        at_seconds: interval.at.as_secs_f64(),
+        length_seconds: interval.length.as_secs_f64(),
+        intended: interval.intended,
+        sent: interval.sent,
+        answered: interval.answered,
+        faults: faults(&interval.faults).filter(|fault| fault.count > 0).collect(),
+        bytes_received: interval.bytes_received,
+        response_time: Distribution::from(&interval.response_time),
+    }
+}
+
+/// The requests by name, where there are several.
+fn targets(load: &Load, outcome: &Outcome) -> Vec<Target> {
+    if outcome.requests.len() < 2 {
+        return Vec::new();
+    }
+    let weights = load.weights.iter().copied().chain(std::iter::repeat(1));
+    outcome
+        .requests
+        .iter()
+        .zip(weights)
+        .map(|(request, weight)| Target {
+            url: request.name.clone(),
+            weight,
+            sent: request.sent,
+            answered: request.answered,
+            wrong: request.wrong,
+            response_time: Distribution::from(&request.response_time),
+        })
+        .collect()
+}
+
+fn faults(faults: &Faults) -> impl Iterator<Item = Fault> {
+    faults.kinds().into_iter().map(|(kind, count)| Fault { kind: kind.to_owned(), count })
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
