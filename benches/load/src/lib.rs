@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
 mod chunked;
+pub mod compare;
 mod connection;
+pub mod doctor;
 mod error;
 mod limits;
 mod outcome;
@@ -24,8 +26,8 @@ pub use outcome::{
 };
 pub use plan::{Expect, Plan, Stop};
 pub use record::{
-    Column, Discipline, Distribution, End, Environment, Fault, Heat, Load, QUANTILES, ReadError,
-    Record, SCHEMA, Second, Sends, ServerSide, Target, Usage,
+    Column, Discipline, End, Environment, Fault, Heat, Load, QUANTILES, ReadError, Record, SCHEMA,
+    Second, Sends, ServerSide, Target, Usage,
 };
 pub use report::Report;
 pub use request::Request;

@@ -1,18 +1,20 @@
 //! What a run has shown, whole and at rest: the form in which results are written, read back, drawn
 //! and compared.
 
-mod distribution;
 mod heat;
+mod histogram;
 mod of_outcome;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
+use corelane_metrics::HistogramSnapshot;
 use serde::{Deserialize, Serialize};
 
-pub use distribution::{Distribution, QUANTILES};
 pub use heat::{Column, Heat};
+pub use histogram::QUANTILES;
+pub(crate) use histogram::supports;
 
 /// The version of the form. Fields may be added under the same version; a field that changes its
 /// meaning or goes raises it.
@@ -61,9 +63,11 @@ pub struct Record {
     /// What the watched server used.
     pub server: Option<Usage>,
     /// From the actual send of a request to the receive that completed its response.
-    pub service_time: Distribution,
+    #[serde(with = "histogram")]
+    pub service_time: HistogramSnapshot,
     /// From the moment at which the request was to be sent; in a closed loop from the actual send.
-    pub response_time: Distribution,
+    #[serde(with = "histogram")]
+    pub response_time: HistogramSnapshot,
     /// Response times over time.
     pub heat: Heat,
     /// One entry for each second.
@@ -193,7 +197,8 @@ pub struct Second {
     /// Bytes received.
     pub bytes_received: u64,
     /// Response times of what was answered in this second.
-    pub response_time: Distribution,
+    #[serde(with = "histogram")]
+    pub response_time: HistogramSnapshot,
 }
 
 impl Second {
@@ -218,7 +223,8 @@ pub struct Target {
     /// Responses that were not as expected.
     pub wrong: u64,
     /// As in [`Record::response_time`].
-    pub response_time: Distribution,
+    #[serde(with = "histogram")]
+    pub response_time: HistogramSnapshot,
 }
 
 /// What the server has measured between the beginning and the end of the run.
@@ -228,7 +234,8 @@ pub struct ServerSide {
     pub server: String,
     /// From the poll that brought a request's first byte to the hand-over of the last byte of its
     /// response. Warm-up and the requests of other clients are in it.
-    pub latency: Distribution,
+    #[serde(with = "histogram")]
+    pub latency: HistogramSnapshot,
     /// What has to be known to read it: a restart in between, other clients.
     pub notes: Vec<String>,
 }

@@ -1,5 +1,6 @@
 //! Response times over time: how many fell where.
 
+use corelane_metrics::Bucket;
 use serde::{Deserialize, Serialize};
 
 use super::Second;
@@ -37,11 +38,11 @@ impl Heat {
         let rows = (0..=band_of(last)).map(band).collect();
         let column = |second: &Second| {
             let mut counts: Vec<(usize, u64)> = Vec::new();
-            for [lowest, _, count] in second.response_time.buckets() {
-                let row = band_of(*lowest) as usize;
+            for Bucket { lowest, count, .. } in second.response_time.buckets() {
+                let row = band_of(lowest) as usize;
                 match counts.last_mut() {
                     Some((last, total)) if *last == row => *total += count,
-                    _ => counts.push((row, *count)),
+                    _ => counts.push((row, count)),
                 }
             }
             Column { at_ms: (second.at_seconds * 1e3).round() as u64, counts }

@@ -46,8 +46,8 @@ impl Record {
                 cores: watched.cores(),
                 saturation: None,
             }),
-            service_time: Distribution::from(&outcome.service_time),
-            response_time: Distribution::from(&outcome.response_time),
+            service_time: outcome.service_time.clone(),
+            response_time: outcome.response_time.clone(),
             heat: Heat::of_seconds(&seconds),
             seconds,
             server_side: None,
@@ -65,7 +65,7 @@ fn second(interval: &Interval) -> Second {
         answered: interval.answered,
         faults: faults(&interval.faults).filter(|fault| fault.count > 0).collect(),
         bytes_received: interval.bytes_received,
-        response_time: Distribution::from(&interval.response_time),
+        response_time: interval.response_time.clone(),
     }
 }
 
@@ -85,7 +85,7 @@ fn targets(load: &Load, outcome: &Outcome) -> Vec<Target> {
             sent: request.sent,
             answered: request.answered,
             wrong: request.wrong,
-            response_time: Distribution::from(&request.response_time),
+            response_time: request.response_time.clone(),
         })
         .collect()
 }

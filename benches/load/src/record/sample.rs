@@ -1,7 +1,5 @@
 //! A record made up for tests: the same in every run.
 
-use corelane_metrics::HistogramSnapshot;
-
 use super::*;
 
 /// Requests of a second.
@@ -46,12 +44,12 @@ pub(crate) fn made(seconds: u64, typical: u64, stall: Option<u64>, seed: u64) ->
             answered: RATE,
             faults,
             bytes_received: RATE * 140,
-            response_time: Distribution::from(&histogram),
+            response_time: histogram,
         });
     }
     record.heat = Heat::of_seconds(&record.seconds);
-    record.service_time = Distribution::from(&all.0);
-    record.response_time = Distribution::from(&all.1);
+    record.service_time = all.0;
+    record.response_time = all.1;
     if stall.is_some() {
         record.faults[1].count = 3;
         let late =

@@ -46,7 +46,7 @@ mod tests {
     #[test]
     fn each_row_has_a_value_for_each_column_and_silence_is_empty() {
         let mut record = sample::stalled();
-        record.seconds[3].response_time = crate::Distribution::default();
+        record.seconds[3].response_time = Default::default();
         let mut text = Vec::new();
         csv(&record, &mut text).unwrap();
         let text = String::from_utf8(text).unwrap();

@@ -10,10 +10,11 @@ use std::io::{self, Write};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use corelane_metrics::{Bucket, HistogramSnapshot};
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 
-use crate::record::{Distribution, Record};
+use crate::record::Record;
 
 /// Two digits: 128 cells for each power of two, twice as many as ours, so that no two buckets of ours
 /// fall together.
@@ -69,7 +70,7 @@ pub fn hlog(record: &Record, tag: Option<&str>, mut out: impl Write) -> io::Resu
 }
 
 /// Encoding V2 of a histogram of nanoseconds with two digits.
-fn encode(times: &Distribution) -> Vec<u8> {
+fn encode(times: &HistogramSnapshot) -> Vec<u8> {
     let cells = cells(times);
     let mut counts = Vec::new();
     let mut next = 0;
@@ -95,13 +96,13 @@ fn encode(times: &Distribution) -> Vec<u8> {
 
 /// The cells that hold something and their counts, ascending. A bucket goes where its highest value
 /// belongs, so that quantiles stay what they are.
-fn cells(times: &Distribution) -> Vec<(u64, u64)> {
-    let mut cells: Vec<(u64, u64)> = Vec::with_capacity(times.buckets().len());
-    for [_, highest, count] in times.buckets() {
-        let cell = cell_of((*highest).min(times.max()));
+fn cells(times: &HistogramSnapshot) -> Vec<(u64, u64)> {
+    let mut cells: Vec<(u64, u64)> = Vec::new();
+    for Bucket { highest, count, .. } in times.buckets() {
+        let cell = cell_of(highest.min(times.max()));
         match cells.last_mut() {
             Some((last, total)) if *last == cell => *total += count,
-            _ => cells.push((cell, *count)),
+            _ => cells.push((cell, count)),
         }
     }
     cells
@@ -171,8 +172,8 @@ mod tests {
             let packed = STANDARD.decode(interval.encoded_histogram()).unwrap();
             let read = Deserializer::new().deserialize::<u64, _>(&mut &packed[..]).unwrap();
             assert_eq!(read.len(), second.response_time.count());
-            for [lowest, highest, count] in second.response_time.buckets() {
-                assert_eq!(read.count_between(*lowest, *highest), *count, "{lowest} to {highest}");
+            for Bucket { lowest, highest, count } in second.response_time.buckets() {
+                assert_eq!(read.count_between(lowest, highest), count, "{lowest} to {highest}");
             }
             for quantile in [0.5, 0.99, 1.0] {
                 let (ours, theirs) =
@@ -186,16 +187,12 @@ mod tests {
 
     #[test]
     fn any_count_and_any_value_arrives() {
-        let buckets = [
-            [0, 0, 1],
-            [255, 255, 1 << 20],
-            [256, 257, 300],
-            [1 << 50, (1 << 50) + 9, u64::MAX >> 2],
-        ];
-        let times = Distribution::of_buckets(buckets, 0);
+        let values = [(0, 1), (255, 1 << 20), (256, 300), ((1 << 41) + 9, u64::MAX >> 2)];
+        let mut times = HistogramSnapshot::default();
+        values.iter().for_each(|(value, count)| times.record_n(*value, *count));
         let packed = compress(&encode(&times)).unwrap();
         let read = Deserializer::new().deserialize::<u64, _>(&mut &packed[..]).unwrap();
-        for [lowest, highest, count] in buckets {
+        for Bucket { lowest, highest, count } in times.buckets() {
             assert_eq!(read.count_between(lowest, highest), count, "{lowest}");
         }
     }

@@ -6,10 +6,11 @@
 
 use std::fmt::Write;
 
+use corelane_metrics::HistogramSnapshot;
 use serde_json::{Value, json};
 
 use super::text::{self, Problem};
-use crate::record::{Distribution, Record, Second, per};
+use crate::record::{Record, Second, per};
 use crate::units;
 
 const STYLE: &str = include_str!("html/page.css");
@@ -172,7 +173,7 @@ fn seconds(record: &Record) -> String {
 }
 
 /// What is drawn and tabled of latency: a class for its colour, a name, the values.
-fn curves(record: &Record) -> Vec<(&'static str, &'static str, &Distribution)> {
+fn curves(record: &Record) -> Vec<(&'static str, &'static str, &HistogramSnapshot)> {
     let mut curves = vec![("service", "service time", &record.service_time)];
     if record.load.discipline.is_open() {
         curves.push(("response", "response time", &record.response_time));
@@ -287,14 +288,16 @@ fn about(record: &Record) -> String {
 
 /// What the script draws.
 fn data(record: &Record) -> Value {
-    let curve = |(class, title, distribution): (&str, &str, &Distribution)| {
+    let curve = |(class, title, distribution): (&str, &str, &HistogramSnapshot)| {
         let mut seen = 0;
         let points: Vec<_> = distribution
             .buckets()
-            .iter()
-            .map(|[_, highest, count]| {
-                seen += count;
-                (per(seen as f64, distribution.count() as f64), (*highest).min(distribution.max()))
+            .map(|bucket| {
+                seen += bucket.count;
+                (
+                    per(seen as f64, distribution.count() as f64),
+                    bucket.highest.min(distribution.max()),
+                )
             })
             .collect();
         json!({ "name": class, "title": title, "count": distribution.count(), "points": points })

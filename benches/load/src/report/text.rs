@@ -1,7 +1,9 @@
 //! A result as text for people: first what went wrong, then how much, then how fast.
 
+use corelane_metrics::HistogramSnapshot;
+
 use crate::outcome::BUSY_MAX;
-use crate::record::{Discipline, Distribution, End, QUANTILES, Record, per};
+use crate::record::{Discipline, End, QUANTILES, Record, per, supports};
 use crate::units;
 
 /// Characters of a line of text.
@@ -230,7 +232,7 @@ fn latencies(record: &Record) -> String {
 }
 
 /// Quantiles below each other, one column for each distribution.
-pub(crate) fn table(columns: &[(&str, &Distribution)]) -> String {
+pub(crate) fn table(columns: &[(&str, &HistogramSnapshot)]) -> String {
     let mut out = format!("{:<9}", "");
     columns.iter().for_each(|(name, _)| out += &format!("{name:>15}"));
     for (name, value) in rows() {
@@ -244,20 +246,20 @@ pub(crate) fn table(columns: &[(&str, &Distribution)]) -> String {
 }
 
 /// A figure of a distribution, if it has it.
-type Figure = Box<dyn Fn(&Distribution) -> Option<f64>>;
+type Figure = Box<dyn Fn(&HistogramSnapshot) -> Option<f64>>;
 
 /// The names and the values of a table of latencies. A quantile with fewer than ten values beyond it
 /// has none: it would say little that the maximum does not.
 pub(crate) fn rows() -> Vec<(&'static str, Figure)> {
     let mut rows: Vec<(&str, Figure)> =
-        vec![("min", Box::new(|d: &Distribution| (!d.is_empty()).then(|| d.min() as f64)))];
+        vec![("min", Box::new(|d: &HistogramSnapshot| (!d.is_empty()).then(|| d.min() as f64)))];
     for (name, quantile) in QUANTILES {
         let value =
-            move |d: &Distribution| d.supports(quantile).then(|| d.quantile(quantile) as f64);
+            move |d: &HistogramSnapshot| supports(d, quantile).then(|| d.quantile(quantile) as f64);
         rows.push((name, Box::new(value)));
     }
-    rows.push(("max", Box::new(|d: &Distribution| (!d.is_empty()).then(|| d.max() as f64))));
-    rows.push(("mean", Box::new(|d: &Distribution| (!d.is_empty()).then(|| d.mean()))));
+    rows.push(("max", Box::new(|d: &HistogramSnapshot| (!d.is_empty()).then(|| d.max() as f64))));
+    rows.push(("mean", Box::new(|d: &HistogramSnapshot| (!d.is_empty()).then(|| d.mean()))));
     rows
 }
 
@@ -272,7 +274,7 @@ pub(crate) fn lesson(record: &Record) -> String {
     }
     let quantile = [0.9999, 0.999, 0.99, 0.5]
         .into_iter()
-        .find(|quantile| record.response_time.supports(*quantile))
+        .find(|quantile| supports(&record.response_time, *quantile))
         .unwrap_or(1.0);
     let (service, response) =
         (record.service_time.quantile(quantile), record.response_time.quantile(quantile));

@@ -1,0 +1,76 @@
+//! Whether two results are of the same load.
+
+use crate::record::{Discipline, Load, Record};
+
+/// Why two results cannot be compared.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Unlike {
+    /// The loads differ: each difference in words.
+    #[error("the two are results of different loads, so their figures say nothing about each other:\n  {}", .0.join("\n  "))]
+    Loads(Vec<String>),
+    /// There is not enough to tell a difference from chance.
+    #[error(
+        "the {which} result has only {seconds} seconds: too few to tell a difference from chance, 8 is \
+             the least, 30 are better"
+    )]
+    Short {
+        /// Which of the two.
+        which: &'static str,
+        /// How many it has.
+        seconds: usize,
+    },
+}
+
+/// A name, and how what it names is read.
+type Row<T> = (&'static str, fn(&T) -> String);
+
+/// What was asked for must be the same; who was asked may differ.
+pub(super) fn check(first: &Record, second: &Record) -> Result<(), Unlike> {
+    let rows: [Row<Load>; 8] = [
+        ("loop", discipline),
+        ("URLs", |load| load.urls.iter().map(|url| path(url)).collect::<Vec<_>>().join(" ")),
+        ("weights", |load| format!("{:?}", load.weights)),
+        ("method", |load| load.method.clone()),
+        ("connections", |load| load.connections.to_string()),
+        ("in flight", |load| load.pipeline.to_string()),
+        ("keep-alive", |load| load.keep_alive.to_string()),
+        ("threads", |load| load.threads.to_string()),
+    ];
+    match differences(rows.map(|(name, of)| (name, of(&first.load), of(&second.load)))) {
+        none if none.is_empty() => Ok(()),
+        differences => Err(Unlike::Loads(differences)),
+    }
+}
+
+/// What else may explain a difference.
+pub(super) fn conditions(first: &Record, second: &Record) -> Vec<String> {
+    let rows: [Row<Record>; 6] = [
+        ("generator", |record| record.generator.clone()),
+        ("system", |record| record.environment.system.clone()),
+        ("processor", |record| record.environment.processor.clone()),
+        ("cores", |record| record.environment.cores.to_string()),
+        ("client's cores", |record| format!("{:?}", record.load.cores)),
+        ("end", |record| format!("{:?}", record.end)),
+    ];
+    differences(rows.map(|(name, of)| (name, of(first), of(second))))
+}
+
+fn differences<const N: usize>(rows: [(&str, String, String); N]) -> Vec<String> {
+    rows.into_iter()
+        .filter(|(_, first, second)| first != second)
+        .map(|(name, first, second)| format!("{name}: {first}, {second}"))
+        .collect()
+}
+
+fn discipline(load: &Load) -> String {
+    match &load.discipline {
+        Discipline::Closed => "closed".to_owned(),
+        Discipline::Open { rate, arrivals } => format!("open at {rate} {arrivals}"),
+    }
+}
+
+/// A URL without scheme and authority.
+fn path(url: &str) -> String {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.find('/').map_or("/", |slash| &rest[slash..]).to_owned()
+}

@@ -1,0 +1,186 @@
+//! Permutation test and bootstrap over blocks of seconds.
+
+use std::collections::BTreeMap;
+
+use super::BLOCKS_MAX;
+use crate::record::{Record, per};
+
+/// A result in blocks of whole seconds.
+pub(super) struct Blocks {
+    blocks: Vec<Block>,
+}
+
+/// A few seconds of a result.
+#[derive(Default)]
+struct Block {
+    seconds: f64,
+    answered: u64,
+    /// Highest value and count of each bucket.
+    counts: BTreeMap<u64, u64>,
+}
+
+impl Blocks {
+    /// Neighbours are put together until no more than [`BLOCKS_MAX`] are left. The last second is
+    /// left out if it is a part of one only: it would weigh as much as a whole one.
+    pub(super) fn of(record: &Record) -> Self {
+        let longest = record.seconds.iter().map(|second| second.length_seconds).fold(0.0, f64::max);
+        let whole = record.seconds.iter().filter(|second| second.length_seconds > longest * 0.9);
+        let seconds: Vec<_> = whole.collect();
+        let size = seconds.len().div_ceil(BLOCKS_MAX).max(1);
+        let block = |seconds: &[&crate::record::Second]| {
+            let mut block = Block::default();
+            for second in seconds {
+                block.seconds += second.length_seconds;
+                block.answered += second.answered;
+                for bucket in second.response_time.buckets() {
+                    *block.counts.entry(bucket.highest).or_default() += bucket.count;
+                }
+            }
+            block
+        };
+        Self { blocks: seconds.chunks_exact(size).map(block).collect() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.blocks.len()
+    }
+}
+
+/// What was found for one figure.
+pub(super) struct Found {
+    pub(super) values: [f64; 2],
+    pub(super) ratio: f64,
+    pub(super) interval: [f64; 2],
+    pub(super) chance: f64,
+}
+
+/// Compares the rate and then each of the quantiles.
+pub(super) fn compare(samples: &[Blocks; 2], quantiles: &[f64], rounds: usize) -> Vec<Found> {
+    let pool = Pool::of(samples);
+    let sizes = samples.each_ref().map(Blocks::len);
+    let total = sizes[0] + sizes[1];
+    let mut order: Vec<usize> = (0..total).collect();
+    let as_it_is =
+        [&order[..sizes[0]], &order[sizes[0]..]].map(|part| pool.figures(part, quantiles));
+    let ratios = |figures: &[Vec<f64>; 2]| -> Vec<f64> {
+        figures[0].iter().zip(&figures[1]).map(|(first, second)| per(*second, *first)).collect()
+    };
+    let seen = ratios(&as_it_is);
+    let mut random = Random(1);
+    // How often a deal is as far from no change as what was seen, which counts as one of the deals.
+    let mut as_far = vec![1_usize; seen.len()];
+    for _ in 0..rounds {
+        random.shuffle(&mut order);
+        let dealt = ratios(
+            &[&order[..sizes[0]], &order[sizes[0]..]].map(|part| pool.figures(part, quantiles)),
+        );
+        for ((count, dealt), seen) in as_far.iter_mut().zip(&dealt).zip(&seen) {
+            *count += usize::from(distance(*dealt) >= distance(*seen) - 1e-12);
+        }
+    }
+    let mut drawn: Vec<Vec<f64>> = vec![Vec::with_capacity(rounds); seen.len()];
+    for _ in 0..rounds {
+        let mut draw = |first: usize, size: usize| -> Vec<usize> {
+            (0..size).map(|_| first + random.below(size)).collect()
+        };
+        let both = [draw(0, sizes[0]), draw(sizes[0], sizes[1])];
+        let found = ratios(&both.map(|part| pool.figures(&part, quantiles)));
+        drawn.iter_mut().zip(found).for_each(|(all, ratio)| all.push(ratio));
+    }
+    seen.into_iter()
+        .enumerate()
+        .map(|(index, ratio)| {
+            drawn[index].sort_by(f64::total_cmp);
+            let at = |share: f64| drawn[index][(share * (rounds - 1) as f64).round() as usize];
+            Found {
+                values: [as_it_is[0][index], as_it_is[1][index]],
+                ratio,
+                interval: [at(0.005), at(0.995)],
+                chance: as_far[index] as f64 / (rounds + 1) as f64,
+            }
+        })
+        .collect()
+}
+
+/// How far a ratio is from 1, as far for a half as for the double.
+fn distance(ratio: f64) -> f64 {
+    if ratio > 0.0 { ratio.ln().abs() } else { f64::INFINITY }
+}
+
+/// The blocks of both results over the same buckets.
+struct Pool {
+    /// The highest value of each bucket, ascending.
+    values: Vec<u64>,
+    seconds: Vec<f64>,
+    answered: Vec<u64>,
+    /// Counts, block after block.
+    counts: Vec<Vec<(u32, u64)>>,
+}
+
+impl Pool {
+    fn of(samples: &[Blocks; 2]) -> Self {
+        let blocks = || samples.iter().flat_map(|sample| &sample.blocks);
+        let mut values: Vec<u64> =
+            blocks().flat_map(|block| block.counts.keys().copied()).collect();
+        values.sort_unstable();
+        values.dedup();
+        let places = |block: &Block| {
+            let place = |(value, count): (&u64, &u64)| {
+                (values.partition_point(|other| other < value) as u32, *count)
+            };
+            block.counts.iter().map(place).collect()
+        };
+        Self {
+            seconds: blocks().map(|block| block.seconds).collect(),
+            answered: blocks().map(|block| block.answered).collect(),
+            counts: blocks().map(places).collect(),
+            values,
+        }
+    }
+
+    /// The rate and the quantiles of these blocks together.
+    fn figures(&self, blocks: &[usize], quantiles: &[f64]) -> Vec<f64> {
+        let mut counts = vec![0_u64; self.values.len()];
+        for block in blocks {
+            for (place, count) in &self.counts[*block] {
+                counts[*place as usize] += count;
+            }
+        }
+        let seconds: f64 = blocks.iter().map(|block| self.seconds[*block]).sum();
+        let answered: u64 = blocks.iter().map(|block| self.answered[*block]).sum();
+        let total: u64 = counts.iter().sum();
+        let mut figures = vec![per(answered as f64, seconds)];
+        let (mut place, mut seen) = (0, counts.first().copied().unwrap_or(0));
+        // Quantiles ascend, so one pass finds all of them.
+        for quantile in quantiles {
+            let rank = ((quantile * total as f64).ceil() as u64).max(1);
+            while seen < rank && place + 1 < counts.len() {
+                place += 1;
+                seen += counts[place];
+            }
+            figures.push(self.values.get(place).copied().unwrap_or(0) as f64);
+        }
+        figures
+    }
+}
+
+/// The same numbers in each run (splitmix64).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^= mixed >> 31;
+        // The upper half of the product is below the bound, and as good as evenly spread.
+        ((u128::from(mixed) * bound as u128) >> 64) as usize
+    }
+
+    fn shuffle(&mut self, order: &mut [usize]) {
+        for last in (1..order.len()).rev() {
+            order.swap(last, self.below(last + 1));
+        }
+    }
+}
