@@ -8,6 +8,7 @@ mod content;
 mod context;
 pub mod files;
 mod handler;
+mod lookahead;
 mod metrics;
 pub mod middleware;
 pub mod negotiate;

@@ -6,7 +6,8 @@ use corelane_parser::http1::FieldBlock;
 use crate::conn::{Conn, Manner};
 use crate::content::{Produced, Sink, StreamFraming, To};
 use crate::handler::{Handler, HttpMail, Ticket};
-use crate::protocol::{Http, is_blank, surroundings};
+use crate::lookahead::is_blank;
+use crate::protocol::{Http, surroundings};
 use crate::reply::{Reply, Rest};
 use crate::slots::{Slot, Slots, State};
 
