@@ -30,7 +30,8 @@ impl<P: Protocol> Lane<P> {
             && link.out.has_mark()
             && let Some(mark) = link.out.reached()
         {
-            self.step(key, Event::Sent(mark), &[]);
+            // That it was sent is noted already.
+            self.take_step(key, Event::Sent(mark), &[]);
         }
         let Some((link, services)) = self.link(key) else { return };
         if link.state.full && !link.out.exceeds(services.limits.low) {
@@ -73,10 +74,12 @@ impl<P: Protocol> Lane<P> {
             }
         }
         let unsent = link.out.pending() > 0;
+        let (received, sent) = (link.state.received, link.out.sent());
         link.out.clear(&mut services.pool, &mut services.stash);
         if matches!(link.state.origin, Origin::Accepted(_)) {
             self.admit().release();
         }
+        self.note_end(key, Some(why), received, sent);
         // For want of memory, input may be lost that deserved an answer, or a whole answer: an end in
         // order would say that there was none.
         let lost = matches!(why, Closed::Aborted | Closed::OutOfMemory);

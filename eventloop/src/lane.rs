@@ -4,6 +4,7 @@
 //! it ([`received`](Lane::received), [`ended`](Lane::ended), …) and sends what it has queued.
 
 use std::io;
+use std::sync::Arc;
 
 use corelane_mempool::{Key, Pool, PoolConfig, Slab};
 
@@ -20,6 +21,7 @@ use crate::services::Services;
 use crate::stats::LaneStats;
 use crate::step::{close, contained, grow_tail, make_dirty, revisit, window};
 use crate::time::Nanos;
+use crate::trace::TraceDesk;
 
 /// A protocol engine with its connections, to be turned by a [`Driver`](crate::Driver).
 ///
@@ -88,6 +90,12 @@ impl<P: Protocol> Lane<P> {
     /// Gives protocols access to files, instead of none.
     pub fn with_files(mut self, files: Box<dyn Files + Send>) -> Lane<P> {
         self.services.files = files;
+        self
+    }
+
+    /// Traces connections that are asked for at this desk.
+    pub fn with_traces(mut self, desk: Arc<TraceDesk>) -> Lane<P> {
+        self.services.tracer.attend(desk);
         self
     }
 

@@ -23,6 +23,7 @@ mod stats;
 mod step;
 mod task;
 mod time;
+mod trace;
 mod wheel;
 mod wrap;
 
@@ -46,5 +47,6 @@ pub use services::Random;
 pub use stats::LaneStats;
 pub use task::{Elapsed, Local, Panicked, Sleep, TaskId, Tasks, YieldNow};
 pub use time::Nanos;
+pub use trace::{ArmError, Note, Stage, TraceDesk, TraceReport, TraceState, Tracer};
 pub use wheel::Wheel;
 pub use wrap::Hosted;

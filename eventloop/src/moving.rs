@@ -297,6 +297,7 @@ impl<P: Protocol> Lane<P> {
         let LinkState { peer, origin, received, .. } = link.state;
         let out = link.out;
         self.admit().moved_out();
+        self.note_end(key, None, received, out.sent());
         Some((
             to,
             Box::new(Parcel {

@@ -15,6 +15,7 @@ use crate::readers::Readers;
 use crate::relief::Relief;
 use crate::stats::LaneStats;
 use crate::time::Nanos;
+use crate::trace::Tracer;
 use crate::wheel::Wheel;
 
 pub(crate) struct Services<M> {
@@ -22,6 +23,7 @@ pub(crate) struct Services<M> {
     /// Unix time at the lane's clock zero.
     pub(crate) wall_base: Nanos,
     pub(crate) random: Random,
+    pub(crate) tracer: Tracer,
     pub(crate) limits: LaneConfig,
     pub(crate) pool: Pool,
     pub(crate) stash: Stash,
@@ -120,6 +122,7 @@ impl<M> Services<M> {
             random: Random(
                 limits.seed ^ u64::from(post.lane()).wrapping_mul(0x9e37_79b9_7f4a_7c15),
             ),
+            tracer: Tracer::new(),
             limits,
             pool,
             stash: Stash::default(),

@@ -17,7 +17,16 @@ impl<P: Protocol> Lane<P> {
     /// Steps a connection with one event, and again while it consumes input and wants more.
     /// `fresh` is input in the shared page; it is used only if the connection has no tail.
     #[inline]
-    pub(crate) fn step(&mut self, key: Key, event: Event<P::Mail>, mut fresh: &[u8]) {
+    pub(crate) fn step(&mut self, key: Key, event: Event<P::Mail>, fresh: &[u8]) {
+        if self.services().tracer.is_on() {
+            return self.step_noted(key, event, fresh);
+        }
+        self.take_step(key, event, fresh);
+    }
+
+    /// As [`Lane::step`], without a note of it.
+    #[inline]
+    pub(crate) fn take_step(&mut self, key: Key, event: Event<P::Mail>, mut fresh: &[u8]) {
         let (protocol, links, services) = self.parts();
         let Some(link) = links.get_mut(key) else { return };
         let mut event = event;

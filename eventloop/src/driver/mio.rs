@@ -281,6 +281,11 @@ impl Net for MioNet {
         self.start.elapsed().into()
     }
 
+    fn clock(&self) -> Option<Box<dyn Fn() -> Nanos + Send>> {
+        let start = self.start;
+        Some(Box::new(move || start.elapsed().into()))
+    }
+
     fn wall(&mut self) -> Nanos {
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().into()
     }

@@ -58,6 +58,8 @@ pub(crate) trait Net {
     fn now(&mut self) -> Nanos;
     /// Time since the Unix epoch.
     fn wall(&mut self) -> Nanos;
+    /// Reads that clock from elsewhere; `None` if it stands still within a turn.
+    fn clock(&self) -> Option<Box<dyn Fn() -> Nanos + Send>>;
     /// Waits for readiness. `None`: without limit.
     fn poll(&mut self, wait: Option<Nanos>, ready: &mut Vec<Ready>) -> io::Result<()>;
     /// Something that ends a poll, from any thread.

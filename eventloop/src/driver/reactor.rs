@@ -150,6 +150,7 @@ impl<N: Net> Reactor<N> {
             self.page =
                 vec![0; lane.services().limits.page.min(lane.services().limits.input)].into();
             lane.services().now = self.net.now();
+            lane.services().tracer.set_clock(self.net.clock());
         }
     }
 
@@ -192,6 +193,9 @@ impl<N: Net> Reactor<N> {
         lane.services().now = now;
         if !self.ready.is_empty() {
             self.last_event = now;
+        }
+        if lane.services().tracer.is_on() {
+            lane.services().tracer.turn(now);
         }
         if self.wall_read.is_none_or(|last| now.since(last) >= WALL_REFRESH) {
             self.wall_read = Some(now);
@@ -267,8 +271,9 @@ impl<N: Net> Reactor<N> {
                 Ok((socket, peer)) if verdict == Verdict::Take => {
                     self.welcome(lane, socket, peer, door.id, door.eager);
                 }
-                Ok((socket, _)) => {
+                Ok((socket, peer)) => {
                     lane.services().stats.refused += 1;
+                    lane.note_refused(peer, "no further connection is let in now");
                     self.net.close(socket, true);
                 }
                 Err(error) => {
@@ -300,10 +305,12 @@ impl<N: Net> Reactor<N> {
     ) {
         let Some(key) = lane.open(peer, Origin::Accepted(listener)) else {
             lane.services().stats.refused += 1;
+            lane.note_refused(peer, "by this loop, which is full, or by its protocol");
             lane.admit().release();
             return self.net.close(socket, true);
         };
         lane.services().stats.accepted += 1;
+        lane.note_accepted(key);
         self.seat(key, socket);
         if eager {
             return self.serve_at_once(lane, key);
@@ -321,7 +328,7 @@ impl<N: Net> Reactor<N> {
         self.receive(lane, key);
         if lane.services().dirty.last() == Some(&key) {
             lane.services().dirty.pop();
-            self.send(lane, key);
+            self.send_noted(lane, key);
             lane.services().now = self.net.now();
             lane.after_flush(key);
         }

@@ -36,8 +36,26 @@ impl<N: Net> Reactor<N> {
     /// Sends what is queued: one gathered send per connection, unless gates or files divide it.
     pub(super) fn flush<P: Protocol>(&mut self, lane: &mut Lane<P>) {
         std::mem::swap(&mut self.flushing, &mut lane.services().dirty);
+        if lane.services().tracer.is_on() {
+            for index in 0..self.flushing.len() {
+                self.send_noted(lane, self.flushing[index]);
+            }
+            return;
+        }
         for index in 0..self.flushing.len() {
             self.send(lane, self.flushing[index]);
+        }
+    }
+
+    /// Sends what is queued of one connection, with notes of that if it is traced.
+    pub(super) fn send_noted<P: Protocol>(&mut self, lane: &mut Lane<P>, key: Key) {
+        let sending = match lane.services().tracer.is_on() {
+            true => lane.begin_send(key),
+            false => None,
+        };
+        self.send(lane, key);
+        if let Some(sending) = sending {
+            lane.end_send(key, &sending);
         }
     }
 

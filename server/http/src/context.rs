@@ -2,7 +2,7 @@
 
 use std::task::Waker;
 
-use corelane_eventloop::{ConnId, Files, Nanos, Origin, Peer, Random};
+use corelane_eventloop::{ConnId, Files, Nanos, Origin, Peer, Random, Stage, Tracer};
 
 /// What a handler may know and use besides the request itself.
 pub struct Context<'a> {
@@ -16,6 +16,7 @@ pub struct Context<'a> {
     pub(crate) files: &'a mut (dyn Files + Send),
     pub(crate) random: &'a mut Random,
     pub(crate) waker: &'a Waker,
+    pub(crate) tracer: &'a Tracer,
 }
 
 impl Context<'_> {
@@ -62,6 +63,13 @@ impl Context<'_> {
     /// The files the driver gives access to.
     pub fn files(&mut self) -> &mut (dyn Files + Send) {
         self.files
+    }
+
+    /// Adds a note to the trace of this connection, if it is traced: see
+    /// [`Io::note`](corelane_eventloop::Io::note).
+    #[inline]
+    pub fn note(&self, stage: Stage, event: &'static str, detail: impl FnOnce() -> String) {
+        self.tracer.note(self.conn.key, self.now, stage, event, detail);
     }
 
     /// A pseudo-random number: for jitter, sampling and ids, not for secrets.

@@ -12,6 +12,7 @@ mod lookahead;
 mod metrics;
 pub mod middleware;
 pub mod negotiate;
+mod notes;
 mod outstanding;
 mod pace;
 mod protocol;

@@ -1,12 +1,13 @@
 //! What becomes of answers that could not leave at once.
 
-use corelane_eventloop::{Flow, Full, Io, Nanos, OutQueue, Parts, Turn};
+use corelane_eventloop::{Flow, Full, Io, Nanos, OutQueue, Parts, Stage, Turn};
 use corelane_parser::http1::FieldBlock;
 
 use crate::conn::{Conn, Manner};
 use crate::content::{Produced, Sink, StreamFraming, To};
 use crate::handler::{Handler, HttpMail, Ticket};
 use crate::lookahead::is_blank;
+use crate::notes;
 use crate::protocol::{Http, surroundings};
 use crate::reply::{Reply, Rest};
 use crate::slots::{Slot, Slots, State};
@@ -96,6 +97,7 @@ impl<H: Handler> Http<H> {
             rest: &mut rest,
         };
         let replied = self.handler.resume(ticket, reply);
+        io.note(Stage::Handler, "answered", || notes::answer(replied, &rest));
         if let Rest::Ended = rest {
             rest = Rest::None;
             conn.closing = true;

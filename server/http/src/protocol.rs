@@ -1,7 +1,7 @@
 //! HTTP/1.1 as a [`Protocol`].
 
 use corelane_eventloop::{
-    Closed, ConnId, Event, Flow, Io, Luggage, Nanos, Out, OutQueue, Parts, Protocol, Turn,
+    Closed, ConnId, Event, Flow, Io, Luggage, Nanos, Out, OutQueue, Parts, Protocol, Stage, Turn,
 };
 use corelane_parser::Refusal;
 use corelane_parser::http1::{BodyKind, BodyStep, DateCache, FieldSlots, Method, Phase, Progress};
@@ -12,6 +12,7 @@ use crate::context::Context;
 use crate::handler::{Handler, HttpMail, Intake, Wakes};
 use crate::lookahead::{is_blank, is_head, waits_its_turn};
 use crate::metrics::HttpCounters;
+use crate::notes;
 use crate::outstanding::Moved;
 use crate::pace::Pace;
 use crate::refuse::{self, Answer};
@@ -161,6 +162,9 @@ impl<H: Handler> Http<H> {
         let head = match conn.machine.parse_head(input, &mut slots, &self.config.limits)? {
             Progress::Complete(head) => head,
             Progress::Partial => {
+                io.note(Stage::Parser, "part of a head", || {
+                    format!("{} bytes so far", input.len())
+                });
                 if conn.since.is_none() && !is_blank(input) {
                     conn.since = Some(io.now());
                     io.deadline(io.now() + self.config.head_time);
@@ -169,6 +173,7 @@ impl<H: Handler> Http<H> {
             }
         };
         io.consume(head.bytes());
+        io.note(Stage::Parser, "head", || notes::head(&head));
         match head.method() {
             Method::Connect => return Ok(Pass::Over(refuse::CONNECT)),
             Method::Trace => return Ok(Pass::Over(refuse::TRACE)),
@@ -244,12 +249,14 @@ impl<H: Handler> Http<H> {
                     }
                 }
                 BodyStep::NeedMore { .. } => {
+                    io.note(Stage::Parser, "part of a body", || "more is to come".to_owned());
                     if let Some(pending) = &mut conn.request {
                         self.expect_body(pending, io);
                     }
                     return Ok(Pass::Partial);
                 }
                 BodyStep::Done { .. } => {
+                    io.note(Stage::Parser, "body", || "it is whole".to_owned());
                     if let Some(Pending { request, manner, .. }) = conn.request.take() {
                         self.answer(conn, request, manner, io);
                     }
@@ -316,6 +323,7 @@ impl<H: Handler> Http<H> {
             rest: &mut rest,
         };
         let replied = self.handler.reply(request, reply);
+        io.note(Stage::Handler, "answered", || notes::answer(replied, &rest));
         if let Rest::Ended = rest {
             rest = Rest::None;
             conn.closing = true;
@@ -371,6 +379,7 @@ impl<H: Handler> Http<H> {
         // Whoever reads its body learns now that no more will come.
         conn.request = None;
         tracing::debug!(peer = %io.peer(), rule = answer.rule, status = answer.status, "refused");
+        io.note(Stage::Parser, "refused", || format!("{}: status {}", answer.rule, answer.status));
         self.counters.refused(answer.rule);
         self.counters.response(answer.status);
         let Some(slots) = &mut conn.slots else {
@@ -483,8 +492,8 @@ pub(crate) fn surroundings<'a>(
 ) -> (Out<'a>, Context<'a>) {
     let (now, wall, stopping) = (io.now(), io.wall(), io.stopping());
     let (peer, origin, conn) = (io.peer(), io.origin(), io.id());
-    let Parts { out, files, random, waker } = io.parts(own);
-    (out, Context { now, wall, since, peer, origin, conn, stopping, files, random, waker })
+    let Parts { out, files, random, waker, tracer } = io.parts(own);
+    (out, Context { now, wall, since, peer, origin, conn, stopping, files, random, waker, tracer })
 }
 
 impl<H: Handler> Protocol for Http<H> {

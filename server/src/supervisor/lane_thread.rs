@@ -209,7 +209,10 @@ impl LaneThread {
         };
         let mut config = self.plan.lane.clone();
         config.seed ^= self.plan.seed[0];
-        let mut lane = Lane::new(protocol, config, post).with_pool(pool).with_admit(admit);
+        let mut lane = Lane::new(protocol, config, post)
+            .with_pool(pool)
+            .with_admit(admit)
+            .with_traces(self.plan.traces.clone());
         #[cfg(target_os = "linux")]
         {
             lane = lane.with_files(Box::new(eventloop::OsFiles::new()));

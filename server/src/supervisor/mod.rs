@@ -58,7 +58,7 @@ use corelane_acceptor::{
     SocketFile, Stream, Targets,
 };
 use corelane_eventloop::{
-    Full, LaneHandle, LaneId, ListenOptions, ListenerId, Nanos, Post, Protocol, Socket,
+    Full, LaneHandle, LaneId, ListenOptions, ListenerId, Nanos, Post, Protocol, Socket, TraceDesk,
 };
 use corelane_mempool::Budget;
 use corelane_metrics::{CounterId, Registry, RegistryBuilder, Shard};
@@ -153,6 +153,7 @@ impl Supervisor {
             budget: plan.budget.clone(),
             metrics: metrics.clone(),
             identity: Identity::now(),
+            traces: plan.traces.clone(),
             companion: None,
             _socket_files: std::mem::take(&mut doors.socket_files),
         };
@@ -308,6 +309,7 @@ pub struct Server {
     budget: Arc<Budget>,
     metrics: LaneMetrics,
     identity: Identity,
+    traces: Arc<TraceDesk>,
     companion: Option<Box<Server>>,
     _socket_files: Vec<SocketFile>,
 }
@@ -360,6 +362,11 @@ impl Server {
     /// The memory of the lanes' buffers, and how much it may be.
     pub fn budget(&self) -> &Arc<Budget> {
         &self.budget
+    }
+
+    /// Where to ask for traces of single connections.
+    pub fn traces(&self) -> &Arc<TraceDesk> {
+        &self.traces
     }
 
     /// Set once it was asked to stop.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use corelane_acceptor::{Address, AdmissionConfig, Inherited, Listener, Placement};
-use corelane_eventloop::{LaneConfig, Nanos, affinity};
+use corelane_eventloop::{LaneConfig, Nanos, TraceDesk, affinity};
 use corelane_mempool::Budget;
 
 use super::memory;
@@ -79,6 +79,8 @@ pub struct Plan {
     pub rebalance: bool,
     /// Pieces of mail between each two lanes. Default 1,024.
     pub mail: usize,
+    /// Where single connections are asked to be traced. Default: a desk of the server's own.
+    pub traces: Arc<TraceDesk>,
     /// Keys the hash that places connections, so that peers cannot choose their lane.
     pub seed: [u64; 2],
 }
@@ -107,6 +109,7 @@ impl Plan {
             busy_poll: Nanos::ZERO,
             rebalance: false,
             mail: 1024,
+            traces: Arc::default(),
             seed: entropy(),
         }
     }

@@ -69,6 +69,10 @@ impl Net for SimNet {
         self.world.0.borrow().now
     }
 
+    fn clock(&self) -> Option<Box<dyn Fn() -> Nanos + Send>> {
+        None
+    }
+
     fn wall(&mut self) -> Nanos {
         Nanos::from_secs(784_111_777) + self.now()
     }

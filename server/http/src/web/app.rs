@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use corelane_eventloop::{ConnId, Nanos, Panicked};
+use corelane_eventloop::{ConnId, Nanos, Panicked, Stage as By};
 use corelane_parser::http1::{BodyKind, Head};
 
 use super::chain::{self, Asked, LocalFuture};
@@ -22,6 +22,7 @@ use super::routes::{Route, Routes};
 use super::upload::{self, Feed};
 use crate::context::Context;
 use crate::handler::{Handler, Intake, Ticket, Wakes};
+use crate::notes;
 use crate::ready::Ready;
 use crate::reply::{Replied, Reply};
 
@@ -197,9 +198,10 @@ impl App {
     /// What a future came to, as a response. It is observed.
     fn settle(&mut self, ticket: Ticket, context: &mut Context<'_>) -> Option<Response> {
         let (running, done) = self.later.as_mut()?.take(ticket)?;
-        let now = context.now();
+        let (now, tracer) = (context.now(), context.tracer);
         let files: FilesCell<'_> = RefCell::new(context.files());
-        let request = running.request.0.view(Some(&files));
+        let view = running.request.0.view(Some(&files));
+        let request = Request { tracer: Some(tracer), ..view };
         let mut response = match done {
             Ok(Outcome::Response(response)) => response,
             Ok(Outcome::Passed | Outcome::Aside) => {
@@ -230,8 +232,16 @@ fn plain(route: &Route, request: &Request<'_>) -> Response {
         Run::Plain(run) => run(request),
         Run::Async(_) | Run::Upload(_) => Response::problem(500, "the endpoint is not a plain one"),
     });
+    note_run(request, &response);
     chain::show(&route.chain, route.chain.len(), request, &mut response);
     response
+}
+
+fn note_run(request: &Request<'_>, response: &Response) {
+    request.note(By::Handler, "ran", || match response.panicked {
+        true => "it panicked".to_owned(),
+        false => "it answers at once".to_owned(),
+    });
 }
 
 /// Runs handlers and middleware; a panic among them is a 500.
@@ -275,7 +285,9 @@ fn ask(route: &Route, request: &Request<'_>, whole: bool, body_bytes: Option<u64
         && whole
         && body_bytes.is_none()
     {
-        return Early::Answered(guarded(request, || run(request)));
+        let response = guarded(request, || run(request));
+        note_run(request, &response);
+        return Early::Answered(response);
     }
     let asked = catch_unwind(AssertUnwindSafe(|| match chain::ask(&route.chain, 0, request) {
         Asked::Passed if body_bytes.is_some_and(|bytes| bytes > route.limits.body_bytes) => {
@@ -298,11 +310,18 @@ fn ask(route: &Route, request: &Request<'_>, whole: bool, body_bytes: Option<u64
 
 /// An answer that waits for this request.
 #[inline]
-fn ready(route: &Route, head: &Head<'_>, params: &Params<'_>, now: Nanos) -> Option<Rc<Ready>> {
+fn ready(
+    route: &Route,
+    head: &Head<'_>,
+    params: &Params<'_>,
+    context: &Context<'_>,
+) -> Option<Rc<Ready>> {
     let shortcut = route.endpoint.shortcut.as_ref()?;
     let bare = head.body() == BodyKind::None;
-    let glance = Glance { head, params, is_routed: route.label.is_some(), now };
-    bare.then(|| shortcut(&glance)).flatten()
+    let (now, is_routed) = (context.now(), route.label.is_some());
+    let ready = bare.then(|| shortcut(&Glance { head, params, is_routed, now })).flatten()?;
+    context.note(By::Handler, "found", || notes::ready(&ready));
+    Some(ready)
 }
 
 impl Handler for App {
@@ -321,11 +340,12 @@ impl Handler for App {
         };
         let waker = context.waker;
         let (route, params) = self.table.site(head).route(head);
-        let ready = ready(&route, head, &params, now);
+        context.note(By::Router, "matched", || notes::route(route.label.as_deref()));
+        let ready = ready(&route, head, &params, context);
         if let (Some(ready), None) = (&ready, &self.observer) {
             return Work(Stage::Ready(ready.clone()));
         }
-        let extensions = Extensions::default();
+        let (extensions, tracer) = (Extensions::default(), context.tracer);
         let files: FilesCell<'_> = RefCell::new(context.files());
         let request = Request {
             head: HeadView::Parsed(*head),
@@ -335,6 +355,7 @@ impl Handler for App {
             place,
             extensions: &extensions,
             files: Some(&files),
+            tracer: Some(tracer),
         };
         if let Some(ready) = ready {
             if let Some(observer) = &mut self.observer {
@@ -441,8 +462,10 @@ impl Handler for App {
             Stage::Gathering(gathering)
                 if matches!(gathering.route.endpoint.run, Run::Plain(_)) =>
             {
+                let tracer = reply.context().tracer;
                 let files: FilesCell<'_> = RefCell::new(reply.context().files());
-                let request = gathering.request.view(Some(&files));
+                let view = gathering.request.view(Some(&files));
+                let request = Request { tracer: Some(tracer), ..view };
                 let mut response = guarded(&request, || plain(&gathering.route, &request));
                 self.observe(&request, &mut response, now);
                 Stage::Answered { response, drains: true }

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 
-use corelane_eventloop::Nanos;
+use corelane_eventloop::{Nanos, Stage};
 
 use super::request::Request;
 use super::response::Response;
@@ -124,7 +124,9 @@ pub(crate) enum Asked {
 /// Asks the links of a chain from this place on.
 pub(crate) fn ask(chain: &Chain, from: usize, request: &Request<'_>) -> Asked {
     for (at, link) in chain.iter().enumerate().skip(from) {
-        match link.before(request) {
+        let verdict = link.before(request);
+        request.note(Stage::Middleware, "before", || note(&**link, &verdict));
+        match verdict {
             Before::Next => {}
             Before::Answer(response) => return Asked::Answered(at, response),
             Before::Wait(decision) => return Asked::Waits(at, decision),
@@ -137,5 +139,16 @@ pub(crate) fn ask(chain: &Chain, from: usize, request: &Request<'_>) -> Asked {
 pub(crate) fn show(chain: &Chain, links: usize, request: &Request<'_>, response: &mut Response) {
     for link in chain[..links].iter().rev() {
         link.after(request, response);
+        request.note(Stage::Middleware, "after", || link.name().to_owned());
+    }
+}
+
+/// What a trace says of a link that was asked.
+#[cold]
+fn note(link: &dyn Middleware, verdict: &Before) -> String {
+    match verdict {
+        Before::Next => format!("{}: passes it on", link.name()),
+        Before::Answer(response) => format!("{}: answers with {}", link.name(), response.status),
+        Before::Wait(_) => format!("{}: decides later", link.name()),
     }
 }

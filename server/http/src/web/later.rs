@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Waker;
 
-use corelane_eventloop::{ConnId, Full, Nanos, Panicked, TaskId, Tasks};
+use corelane_eventloop::{ConnId, Full, Nanos, Panicked, Stage, TaskId, Tasks};
 
 use super::chain::{self, Asked, LocalFuture};
 use super::endpoint::Run;
@@ -145,6 +145,8 @@ impl Later {
         tasks.run(wakes.now(), |task, result| match by_task.remove(&task) {
             Some(ticket) => {
                 if let Some(running) = running.get_mut(&ticket) {
+                    let detail = || "its future has ended".to_owned();
+                    wakes.turn.note(running.conn.key, Stage::Handler, "done", detail);
                     running.done = Some(result);
                     wakes.answer(running.conn, ticket);
                 }

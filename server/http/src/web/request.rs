@@ -4,7 +4,7 @@ use std::cell::{RefCell, RefMut};
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use corelane_eventloop::{ConnId, Files, Nanos, Origin, Peer};
+use corelane_eventloop::{ConnId, Files, Nanos, Origin, Peer, Stage, Tracer};
 use corelane_parser::http1::{Field, Head, Method, Version};
 
 use super::extensions::Extensions;
@@ -37,6 +37,8 @@ pub struct Request<'a> {
     pub(crate) place: Place,
     pub(crate) extensions: &'a Extensions,
     pub(crate) files: Option<&'a FilesCell<'a>>,
+    /// Absent within a future.
+    pub(crate) tracer: Option<&'a Tracer>,
 }
 
 impl<'a> Request<'a> {
@@ -175,6 +177,14 @@ impl<'a> Request<'a> {
         self.extensions.get()
     }
 
+    /// Adds a note to the trace of the connection, if it is traced.
+    #[inline]
+    pub(crate) fn note(&self, stage: Stage, event: &'static str, detail: impl FnOnce() -> String) {
+        if let Some(tracer) = self.tracer {
+            tracer.note(self.place.conn.key, self.place.now, stage, event, detail);
+        }
+    }
+
     /// The server's files; `None` in an `async` handler, which has them by way of its response.
     pub fn files(&self) -> Option<RefMut<'a, &'a mut (dyn Files + Send)>> {
         self.files.and_then(|files| files.try_borrow_mut().ok())
@@ -225,6 +235,7 @@ impl Owned {
             place: Place { now: self.place.now.max(self.lane.local().now()), ..self.place },
             extensions: &self.extensions,
             files,
+            tracer: None,
         }
     }
 }
