@@ -291,6 +291,7 @@ impl WebServer {
         let WebServer { plan, http, roots, admin, .. } = self;
         let mut supervisor = Supervisor::new(plan);
         let metrics = HttpMetrics::declare(supervisor.metrics());
+        let latency = metrics.latency();
         let own = declare(supervisor.metrics());
         let start = supervisor.start(move |_: LaneId, shard: Rc<Shard>| {
             let app = match make(&own, &shard) {
@@ -303,7 +304,7 @@ impl WebServer {
         });
         let server = start?;
         let Some(config) = admin else { return Ok(server) };
-        match admin::start(config, Subject::of(&server)) {
+        match admin::start(config, Subject { latency: Some(latency), ..Subject::of(&server) }) {
             Ok(pages) => Ok(server.accompanied_by(pages)),
             Err(error) => {
                 server.stop(Nanos::ZERO);

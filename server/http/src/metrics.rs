@@ -62,6 +62,11 @@ impl HttpMetrics {
     pub fn requests(&self) -> CounterId {
         self.requests
     }
+
+    /// The histogram of all latencies.
+    pub fn latency(&self) -> HistogramId {
+        self.latency
+    }
 }
 
 /// Whatever a request can be refused for, in the order of the counters.

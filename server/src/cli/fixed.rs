@@ -102,7 +102,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let config = args.http.config();
     let mut supervisor = Supervisor::new(plan);
     let metrics = HttpMetrics::declare(supervisor.metrics());
-    let requests = metrics.requests();
+    let (requests, latency) = (metrics.requests(), metrics.latency());
     let server = supervisor
         .start(move |_lane, shard| {
             let counters = HttpCounters::new(metrics.clone(), shard);
@@ -112,5 +112,5 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         .map_err(|error| Failure::Run(anyhow::Error::msg(error.to_string())))?;
     let drain = args.listen.drain_timeout;
     let limits = format!("{}, drain {drain:?}", args.http.summary());
-    service.run(server, Some(requests), &limits, drain)
+    service.mapping(latency).run(server, requests, &limits, drain)
 }

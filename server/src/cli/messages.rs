@@ -66,5 +66,5 @@ pub(super) fn run<H: EventHandler + 'static>(
     let running = running.map_err(|error| Failure::Run(anyhow::Error::msg(error.to_string())))?;
     let received = running.metrics().received();
     let limits = format!("{limits}, drain {drain:?}");
-    service.scheme("").run(running.into_server(), Some(received), &limits, drain)
+    service.scheme("").run(running.into_server(), received, &limits, drain)
 }

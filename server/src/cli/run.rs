@@ -1,6 +1,7 @@
 //! Running a server until it is told to stop: signals, metrics, the admin listener.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -8,15 +9,15 @@ use std::time::Duration;
 use anyhow::Context;
 use corelane_acceptor::Address;
 use corelane_eventloop::Nanos;
-use corelane_metrics::CounterId;
 use corelane_metrics::expose::statsd::{
     Statsd, StatsdConfig, StatsdError, StatsdLine, StatsdReporter, StatsdValue,
 };
+use corelane_metrics::{CounterId, HistogramId};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
 
 use super::terminal::Terminal;
 use super::{Failure, LAST_WORDS, duration};
-use crate::apps::admin::{self, AdminConfig, Subject};
+use crate::apps::admin::{self, AdminConfig, Subject, Token, TokenError};
 use crate::logs::AccessLogSlot;
 use crate::notify;
 use crate::site::Source;
@@ -41,10 +42,19 @@ pub(super) struct ServiceArgs {
     #[arg(long, value_name = "KEY:VALUE", value_parser = tag)]
     pub(super) statsd_tag: Vec<(String, String)>,
 
-    /// Serve /health and /status there: a loopback address (port 9080 if it names none), or
-    /// `unix:PATH`
+    /// Serve admin pages there (/health, /status, metrics): an address (port 9080 if it names none), of
+    /// loopback unless there is a token, or `unix:PATH`
     #[arg(long, value_name = "ADDR")]
     pub(super) admin: Option<String>,
+
+    /// File with the token that opens the admin pages, 16 to 512 characters; or the variable
+    /// CORELANE_ADMIN_TOKEN has it
+    #[arg(long, value_name = "FILE")]
+    pub(super) admin_token_file: Option<PathBuf>,
+
+    /// The token itself: never an option, which others see in the list of processes.
+    #[arg(skip)]
+    pub(super) admin_token: Option<Token>,
 }
 
 /// Reads `key:value`.
@@ -56,7 +66,9 @@ fn tag(text: &str) -> Result<(String, String), String> {
 /// What stands ready before the server starts, so that a mistake in it prevents the start.
 pub(super) struct Service {
     statsd: Option<Statsd>,
-    admin: Option<Address>,
+    admin: Option<AdminConfig>,
+    /// The histogram that the admin pages make a heat map of.
+    latency: Option<HistogramId>,
     reload: Option<Reload>,
     access_log: AccessLogSlot,
     site: Option<Arc<Source>>,
@@ -107,10 +119,11 @@ impl Service {
                 Some(Statsd::new(&config).map_err(statsd_blame)?)
             }
         };
-        let admin = args.admin.as_deref().map(admin_address).transpose()?;
+        let admin = admin_config(args)?;
         Ok(Service {
             statsd,
             admin,
+            latency: None,
             reload: None,
             access_log: AccessLogSlot::default(),
             site: None,
@@ -143,6 +156,12 @@ impl Service {
         self
     }
 
+    /// Has the admin pages make a heat map of these latencies.
+    pub(super) fn mapping(mut self, latency: HistogramId) -> Service {
+        self.latency = Some(latency);
+        self
+    }
+
     /// Has `/status` tell of the configuration.
     pub(super) fn about_site(mut self, site: Arc<Source>) -> Service {
         self.site = Some(site);
@@ -153,7 +172,7 @@ impl Service {
     pub(super) fn run(
         self,
         server: Server,
-        requests: Option<CounterId>,
+        requests: CounterId,
         limits: &str,
         drain: Duration,
     ) -> Result<(), Failure> {
@@ -170,16 +189,25 @@ impl Service {
         orders.obey_signals()?;
         let admin = self
             .admin
-            .map(|address| start_admin(address, &server, &stopping, &self.access_log, self.site))
+            .map(|config| {
+                let subject = Subject {
+                    latency: self.latency,
+                    stopping: stopping.clone(),
+                    access_log: self.access_log.clone(),
+                    ..Subject::of(&server)
+                };
+                start_admin(config, subject, self.site)
+            })
             .transpose()?;
-        let reporter = match (self.statsd, requests) {
-            (Some(statsd), Some(id)) => {
-                let rate = StatsdLine::new("rps", StatsdValue::Rate(id)).map_err(statsd_blame)?;
+        let reporter = match self.statsd {
+            Some(statsd) => {
+                let rate =
+                    StatsdLine::new("rps", StatsdValue::Rate(requests)).map_err(statsd_blame)?;
                 let registry = server.registry().clone();
                 let reporter = StatsdReporter::spawn(statsd, registry, vec![rate]);
                 Some(reporter.map_err(statsd_blame)?)
             }
-            _ => None,
+            None => None,
         };
         self.access_log.listening_on(server.addresses());
         announce(&server, self.scheme, admin.as_ref(), limits);
@@ -219,19 +247,48 @@ fn statsd_blame(error: StatsdError) -> Blame {
     Blame { option, message: error.to_string(), is_fate }
 }
 
-/// Reads the address of the admin pages.
-fn admin_address(text: &str) -> Result<Address, Blame> {
+/// Where the admin pages are, and who may ask.
+fn admin_config(args: &ServiceArgs) -> Result<Option<AdminConfig>, Blame> {
+    let token = admin_token(args)?;
+    let Some(text) = &args.admin else { return Ok(None) };
     let blame = |message| Blame { option: "--admin", message, is_fate: false };
     let address =
         crate::config::address::parse(text, 9080).map_err(|error| blame(error.to_string()))?;
-    match address.tcp() {
-        Some(tcp) if !tcp.ip().is_loopback() => Err(blame(format!(
-            "{tcp}: only loopback addresses and Unix sockets, since the pages are open to whoever \
-             reaches them; use 127.0.0.1:{}",
+    let config = AdminConfig { address, token };
+    match config.address.tcp() {
+        Some(tcp) if config.is_exposed() => Err(blame(format!(
+            "{tcp}: only loopback addresses and Unix sockets without a token, since the pages are \
+             open to whoever reaches them; use 127.0.0.1:{}, or --admin-token-file",
             tcp.port()
         ))),
-        _ => Ok(address),
+        _ => Ok(Some(config)),
     }
+}
+
+/// The variable that has the token, unless something else says it.
+const TOKEN_VARIABLE: &str = "CORELANE_ADMIN_TOKEN";
+
+/// The token of the admin pages, if there is one. What is wrong with it is said without it.
+fn admin_token(args: &ServiceArgs) -> Result<Option<Token>, Blame> {
+    let blame = |message| Blame { option: "--admin-token-file", message, is_fate: false };
+    let (origin, text) = match (&args.admin_token, &args.admin_token_file) {
+        (Some(_), Some(_)) => {
+            return Err(blame("there is a token besides; leave out one of the two".to_owned()));
+        }
+        (Some(token), None) => return Ok(Some(token.clone())),
+        (None, Some(path)) => {
+            let origin = path.display().to_string();
+            let read = std::fs::read_to_string(path);
+            let text = read.map_err(|error| blame(format!("{origin}: {error}")))?;
+            (origin, text)
+        }
+        (None, None) => match std::env::var(TOKEN_VARIABLE) {
+            Ok(text) => (TOKEN_VARIABLE.to_owned(), text),
+            Err(_) => return Ok(None),
+        },
+    };
+    let token = text.trim().parse();
+    token.map(Some).map_err(|error: TokenError| blame(format!("{origin}: {error}")))
 }
 
 /// What signals are about.
@@ -324,25 +381,18 @@ pub(super) fn report_reload(outcome: anyhow::Result<()>) {
 
 /// The admin pages of a server.
 fn start_admin(
-    address: Address,
-    server: &Server,
-    stopping: &Arc<AtomicBool>,
-    access_log: &AccessLogSlot,
+    config: AdminConfig,
+    subject: Subject,
     site: Option<Arc<Source>>,
 ) -> Result<Server, Failure> {
     // Whoever serves a site may have said it elsewhere than on the command line.
     let name = if site.is_some() { "admin" } else { "--admin" };
-    let subject = Subject {
-        stopping: stopping.clone(),
-        access_log: access_log.clone(),
-        site: site.map(|source| {
-            let tell: Arc<dyn Fn() -> serde_json::Value + Send + Sync> =
-                Arc::new(move || source.status());
-            tell
-        }),
-        ..Subject::of(server)
-    };
-    admin::start(AdminConfig::open(address), subject)
+    let site = site.map(|source| {
+        let tell: Arc<dyn Fn() -> serde_json::Value + Send + Sync> =
+            Arc::new(move || source.status());
+        tell
+    });
+    admin::start(config, Subject { site, ..subject })
         .map_err(|error| Failure::Run(anyhow::Error::msg(error.to_string()).context(name)))
 }
 

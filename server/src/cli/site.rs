@@ -273,7 +273,7 @@ fn run(sources: Sources, file: Option<PathBuf>) -> Result<(), Failure> {
     let mut supervisor = Supervisor::new(plan);
     let metrics = HttpMetrics::declare(supervisor.metrics());
     let limited = RateLimitMetrics::declare(supervisor.metrics());
-    let requests = metrics.requests();
+    let (requests, latency) = (metrics.requests(), metrics.latency());
     let http = site::http_config(&config);
     let summary = http::summary(&http);
     let server = supervisor
@@ -291,7 +291,7 @@ fn run(sources: Sources, file: Option<PathBuf>) -> Result<(), Failure> {
     if let Some(file) = file {
         watch(file, source, reload)?;
     }
-    service.run(server, Some(requests), &format!("{summary}, drain {drain:?}"), drain)
+    service.mapping(latency).run(server, requests, &format!("{summary}, drain {drain:?}"), drain)
 }
 
 /// What a configuration needs of this machine before anything can be listened on.
@@ -430,6 +430,8 @@ impl ServiceArgs {
             statsd_interval: metrics.interval.get(),
             statsd_tag: metrics.tags.iter().map(|text| tag(text.pair())).collect(),
             admin: config.admin.as_ref().map(|address| address.get().to_owned()),
+            admin_token_file: config.admin_token_file.as_ref().map(|path| path.get().to_owned()),
+            admin_token: config.admin_token.as_ref().map(|token| token.get().clone()),
         }
     }
 }

@@ -100,6 +100,9 @@ fn listeners(config: &Config, is_chosen: &dyn Fn(&str) -> bool, found: &mut Foun
     if let Some(admin) = &config.admin {
         places.push(("admin".to_owned(), admin.get(), 9080));
     }
+    if config.admin_token.is_some() && config.admin_token_file.is_some() {
+        found.error("admin_token".to_owned(), "there is `admin_token_file` besides: leave out one");
+    }
     for (path, text, port) in places {
         if path == "host" && address::names_port(text) {
             let message = "expected a host name or IP address without a port; that is `port`";
@@ -113,9 +116,11 @@ fn listeners(config: &Config, is_chosen: &dyn Fn(&str) -> bool, found: &mut Foun
                 continue;
             }
         };
-        if path == "admin" && address.tcp().is_some_and(|tcp| !tcp.ip().is_loopback()) {
-            let message = "only loopback addresses and Unix sockets, since the pages are open to \
-                           whoever reaches them; use 127.0.0.1:9080";
+        let open = config.admin_token.is_none() && config.admin_token_file.is_none();
+        if path == "admin" && open && address.tcp().is_some_and(|tcp| !tcp.ip().is_loopback()) {
+            let message = "only loopback addresses and Unix sockets without a token, since the \
+                           pages are open to whoever reaches them; use 127.0.0.1:9080, or \
+                           `admin_token_file`";
             found.error(path.clone(), message);
         }
         if let Some((_, first)) = seen.iter().find(|(taken, _)| overlap(taken, &address)) {

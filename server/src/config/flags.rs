@@ -7,7 +7,7 @@ use super::load::Sources;
 use super::settings;
 
 /// Options by clap's name for them, and the keys they set.
-pub(crate) const FLAGS: [(&str, &str); 38] = [
+pub(crate) const FLAGS: [(&str, &str); 39] = [
     ("position", "port"),
     ("port", "port"),
     ("bind", "listeners"),
@@ -40,6 +40,7 @@ pub(crate) const FLAGS: [(&str, &str); 38] = [
     ("statsd_interval", "metrics.interval"),
     ("statsd_tag", "metrics.tags"),
     ("admin", "admin"),
+    ("admin_token_file", "admin_token_file"),
     ("log_format", "logs.format"),
     ("log_level", "logs.level"),
     ("access_log", "logs.access.path"),

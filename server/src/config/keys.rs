@@ -11,6 +11,7 @@ use super::values::{
     Bytes, Count, FilePath, MAX_SIZE, Millis, Single, Span, Timeout, Workers, choice, kind, leaf,
     text, unexpected,
 };
+use crate::apps::admin::{Token, TokenError};
 use crate::logs::filter;
 
 section! {
@@ -46,8 +47,14 @@ section! {
         connection_timeout_ms: Option<Millis> = null => Hot;
         /// After a signal to stop, connections that are not done by then are cut.
         drain_timeout: Span = "30s", development "2s" => Hot;
-        /// Loopback address (port 9080 if it names none) or `unix:PATH` of the admin pages.
+        /// Address (port 9080 if it names none) or `unix:PATH` of the admin pages; without a token, of
+        /// loopback.
         admin: Option<Listener> = null => Restart;
+        /// File with the token that opens the admin pages: `Authorization: Bearer` and 16 to 512
+        /// letters, digits and `-._~+/`.
+        admin_token_file: Option<FilePath> = null => Restart;
+        /// The token itself, for `CORELANE_ADMIN_TOKEN`; not beside `admin_token_file`.
+        admin_token: Option<AdminToken> = null => Restart;
         /// Reload when the file changes; SIGHUP reloads always.
         watch: bool = false, development true => Hot;
         /// Bounds of connections, memory and requests.
@@ -311,6 +318,37 @@ impl Single for Listener {
 
     fn write(&self) -> Value {
         serde_json::json!(self.0)
+    }
+}
+
+/// The token of the admin pages. Not shown, also not by `Debug`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminToken(Token);
+
+kind! { AdminToken, secret = true; }
+
+impl AdminToken {
+    /// The token.
+    pub fn get(&self) -> &Token {
+        &self.0
+    }
+}
+
+impl Single for AdminToken {
+    const NAME: &'static str = "token";
+
+    fn schema() -> Value {
+        serde_json::json!({ "type": "string", "pattern": Token::PATTERN })
+    }
+
+    fn read(value: &Value) -> Result<AdminToken, String> {
+        // Never the value itself.
+        let text = value.as_str().ok_or("expected a token, as text")?;
+        text.parse().map(AdminToken).map_err(|error: TokenError| error.to_string())
+    }
+
+    fn write(&self) -> Value {
+        serde_json::json!(self.0.reveal())
     }
 }
 

@@ -133,7 +133,7 @@ fn what_makes_no_sense_is_said_at_once() {
         ("host", "`listeners`"),
         ("static_dir", "no-such-folder: No such file"),
         ("listeners[1]", "by `listeners[0]`"),
-        ("admin", "only loopback"),
+        ("admin", "only loopback addresses and Unix sockets without a token"),
         ("limits.preallocate", "more than `limits.max_connections`, 10"),
         ("metrics.name", "name"),
         ("metrics.interval", "from 10ms"),

@@ -237,3 +237,73 @@ fn other_names_that_point_here_get_nothing() {
     }
     program.stop();
 }
+
+/// An answer with this token shown, or none.
+fn ask_with(client: &mut Client, path: &str, token: Option<&str>) -> crate::client::Response {
+    let field = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+    client.ask(format!("GET {path} HTTP/1.1\r\nHost: metrics.example\r\n{field}\r\n"))
+}
+
+#[test]
+fn beyond_loopback_whoever_asks_shows_a_token() {
+    const TOKEN: &str = "3fzK9vWqLr0uX2bN";
+    let file = scratch("admin-token");
+    std::fs::write(&file, format!("{TOKEN}\n")).unwrap();
+    let from_file = Program::fixed_command(&[
+        "--admin",
+        "0.0.0.0:0",
+        "--admin-token-file",
+        file.to_str().unwrap(),
+    ]);
+    let mut from_variable = Program::fixed_command(&["--admin", "127.0.0.1:0"]);
+    from_variable.env("CORELANE_ADMIN_TOKEN", TOKEN);
+    for command in [from_file, from_variable] {
+        let program = Program::start(command);
+        for (token, status) in [
+            (Some(TOKEN), 200),
+            (None, 401),
+            (Some("3fzK9vWqLr0uX2bM"), 401),
+            (Some("3fzK9vWqLr0uX2b"), 401),
+            (Some("not a token"), 400),
+        ] {
+            for path in ["/health", "/metrics.json", "/nothing"] {
+                let response = ask_with(&mut program.admin(), path, token);
+                let expected = if status == 200 && path == "/nothing" { 404 } else { status };
+                assert_eq!(response.status, expected, "{path} {token:?}");
+                assert!(!response.text().contains(TOKEN));
+            }
+        }
+        let announced = program.announcement.clone();
+        program.terminate();
+        let finished = program.wait();
+        assert!(!(announced + &finished.stderr).contains(TOKEN), "the token is not told");
+    }
+    std::fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn the_heat_map_has_every_latency_in_its_second() {
+    let program = Program::fixed(&["--admin", "127.0.0.1:0"]);
+    let read = |query: &str| -> Value {
+        serde_json::from_slice(&program.admin().get(&format!("/heat.json{query}")).body).unwrap()
+    };
+    let count = |heat: &Value| -> u64 {
+        let columns = heat["columns"].as_array().unwrap().iter();
+        let counts = columns.flat_map(|column| column["counts"].as_array().unwrap());
+        counts.map(|count| count[1].as_u64().unwrap()).sum()
+    };
+    let mut client = program.connect();
+    for _ in 0..20 {
+        client.ask(GET);
+    }
+    wait_until("the second is over", || count(&read("")) == 20);
+    let heat = read("");
+    assert_eq!((&heat["unit"], &heat["column_ms"]), (&"nanoseconds".into(), &1000.into()));
+    let status: Value = serde_json::from_slice(&program.admin().get("/metrics.json").body).unwrap();
+    assert_eq!(heat["instance"], status["instance"]);
+    let last = heat["columns"].as_array().unwrap().last().unwrap()["at_unix_ms"].clone();
+    assert_eq!(count(&read(&format!("?since={last}"))), 0, "only what begins after that");
+    assert_eq!(count(&read("?since=0")), 20);
+    assert_eq!(program.admin().get("/heat.json?since=yesterday").status, 400);
+    program.stop();
+}

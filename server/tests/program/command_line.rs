@@ -34,6 +34,14 @@ fn help_and_version() {
 
 #[test]
 fn a_port_in_use() {
+    for (token, why) in [("short", "16 to 512"), ("a space is not allowed", "letters, digits")] {
+        let mut command =
+            corelane(&["fixed", "--port", "0", "--statsd", "off", "--admin", "0.0.0.0:0"]);
+        command.env("CORELANE_ADMIN_TOKEN", token);
+        let finished = finish(command);
+        failed(&finished, 2, &["CORELANE_ADMIN_TOKEN", why]);
+        assert!(!finished.stderr.contains(token), "{finished:?}");
+    }
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     for mode in ["reuseport", "round-robin"] {

@@ -113,6 +113,8 @@ fn what_needs_a_restart_is_reported_as_such() {
         ("/busy_poll", json!("1ms")),
         ("/rebalance", json!(true)),
         ("/admin", json!("127.0.0.1:1")),
+        ("/admin_token_file", json!("token")),
+        ("/admin_token", json!("0123456789abcdef")),
         ("/limits/max_connections", json!(7)),
         ("/limits/accept_rate", json!(7)),
         ("/limits/overload", json!("shed")),

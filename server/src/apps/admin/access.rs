@@ -60,7 +60,23 @@ impl fmt::Debug for Token {
     }
 }
 
+impl PartialEq for Token {
+    fn eq(&self, other: &Token) -> bool {
+        self.is(&other.0)
+    }
+}
+
+impl Eq for Token {}
+
 impl Token {
+    /// The syntax, as a regular expression.
+    pub const PATTERN: &str = "^(?=.{16,512}$)[A-Za-z0-9._~+/-]+=*$";
+
+    /// The token, for those who must write it down.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
     /// Compares in a time that depends on the length only.
     fn is(&self, text: &str) -> bool {
         let (own, other) = (self.0.as_bytes(), text.as_bytes());

@@ -5,6 +5,7 @@
 
 mod access;
 mod health;
+mod heat;
 mod log_level;
 mod metrics;
 mod status;
@@ -19,8 +20,10 @@ use corelane_http::web::{App, Endpoint, Request, Response, Routes};
 use corelane_http::{Http, HttpConfig, HttpCounters, HttpMetrics};
 
 pub use self::access::{Token, TokenError};
+use self::heat::Sampling;
 use self::subject::Pages;
 pub use self::subject::Subject;
+use crate::apps::kept::Kept;
 use crate::supervisor::{Plan, Server, StartError, Supervisor};
 
 /// One method of one page.
@@ -32,10 +35,11 @@ struct Page {
 }
 
 /// All pages, in the order in which people are told of them.
-const PAGES: [Page; 5] = [
+const PAGES: [Page; 6] = [
     Page { method: "GET", path: "/health", endpoint: health::page },
     Page { method: "GET", path: "/status", endpoint: status::page },
     Page { method: "GET", path: "/metrics.json", endpoint: metrics::json_page },
+    Page { method: "GET", path: "/heat.json", endpoint: heat::page },
     Page { method: "GET", path: "/log-level", endpoint: log_level::page },
     Page { method: "PUT", path: "/log-level", endpoint: log_level::change },
 ];
@@ -99,7 +103,7 @@ pub fn start(config: AdminConfig, subject: Subject) -> Result<Server, StartError
         let pages = Rc::new(Pages::new(subject.clone()));
         // Its routes are those of a constant: a test builds it.
         let app = app(&pages, config.token.clone(), named).unwrap_or_else(|_| App::empty());
-        Http::new(app, http.clone(), counters)
+        Http::new(Kept::with(app, Sampling(pages)), http.clone(), counters)
     })
 }
 

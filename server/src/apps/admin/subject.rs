@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use corelane_acceptor::{Address, Open};
-use corelane_metrics::Registry;
+use corelane_metrics::{HistogramId, Registry};
 use serde_json::Value;
 
+use super::heat;
 use crate::logs::{AccessLogSlot, Logs};
 use crate::supervisor::{Identity, Server};
 
@@ -17,6 +18,8 @@ pub struct Subject {
     pub identity: Identity,
     /// Metrics of the public lanes.
     pub registry: Arc<Registry>,
+    /// The histogram of its latencies, if it has one.
+    pub latency: Option<HistogramId>,
     /// What the server listens on.
     pub addresses: Vec<Address>,
     /// How many lanes it has.
@@ -41,6 +44,7 @@ impl Subject {
         Subject {
             identity: server.identity().clone(),
             registry: server.registry().clone(),
+            latency: None,
             addresses: server.addresses().to_vec(),
             lanes: server.lanes(),
             open: server.open().clone(),
@@ -60,10 +64,11 @@ impl Subject {
 /// What all pages of the admin lane share.
 pub(super) struct Pages {
     pub(super) subject: Subject,
+    pub(super) heat: heat::Slot,
 }
 
 impl Pages {
     pub(super) fn new(subject: Subject) -> Pages {
-        Pages { subject }
+        Pages { subject, heat: heat::Slot::default() }
     }
 }
