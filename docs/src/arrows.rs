@@ -7,7 +7,7 @@ use toml::Table;
 ///
 /// This is the list in docs/ARCHITECTURE.md. A new arrow is a design decision: record it in
 /// docs/decisions before adding it here.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("corelane-mempool", &[]),
     ("corelane-parser", &[]),
     ("corelane-metrics", &[]),
@@ -18,6 +18,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
         &["corelane-eventloop", "corelane-mempool", "corelane-metrics", "corelane-parser"],
     ),
     ("corelane-load", &["corelane-eventloop", "corelane-metrics", "corelane-parser"]),
+    ("corelane-viewer", &["corelane-metrics", "corelane-parser"]),
     (
         "corelane",
         &[
@@ -28,6 +29,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
             "corelane-mempool",
             "corelane-metrics",
             "corelane-parser",
+            "corelane-viewer",
         ],
     ),
     ("corelane-benches", EVERYTHING),
@@ -44,6 +46,7 @@ const EVERYTHING: &[&str] = &[
     "corelane-mempool",
     "corelane-metrics",
     "corelane-parser",
+    "corelane-viewer",
 ];
 
 /// Checks the arrows out of one package, given the path and the contents of its manifest.

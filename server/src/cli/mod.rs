@@ -19,6 +19,7 @@ mod messages;
 mod run;
 mod site;
 mod terminal;
+mod top;
 mod torture;
 
 use std::io::Write;
@@ -46,6 +47,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
     corelane fixed --body hello                give every request the same answer\n  \
     corelane connect 127.0.0.1:4000            talk to a server by lines\n  \
     corelane broadcast --bind 127.0.0.1        a chat; join it with nc 127.0.0.1 8080\n  \
+    corelane top                               what is the server doing?\n  \
     corelane torture http://127.0.0.1:8080/    attack a server of yours\n  \
     corelane serve --help                      all options of a command\n\n\
     Exit code: 0 for an orderly end, 1 for a failure at run time, 2 for wrong usage, 78 for a wrong \
@@ -72,6 +74,8 @@ enum Command {
     Broadcast(Box<broadcast::Args>),
     /// Talk to a server by lines: chat, echo, anything with text.
     Connect(connect::Args),
+    /// Show what a running server does: rates, latency, a heat map, loops, routes.
+    Top(top::Args),
     /// Attack an HTTP/1.1 server and say which rules it breaks.
     Torture(torture::Args),
     /// Check a configuration file, and say all that is wrong with it.
@@ -124,6 +128,7 @@ pub fn main() -> ExitCode {
         Command::Connect(args) => connect::run(args),
         Command::Echo(args) => echo::run(*args),
         Command::Broadcast(args) => broadcast::run(*args),
+        Command::Top(args) => top::run(&args),
         Command::Torture(args) => torture::run(args),
         Command::Check(args) => check::run(args),
         Command::Config(args) => config::run(args),

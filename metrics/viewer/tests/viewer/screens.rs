@@ -1,0 +1,99 @@
+//! What is on the screen, compared with files: `screens/*.txt`. To write them anew:
+//! `CORELANE_SCREENS=write cargo test -p corelane-viewer screens`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::played::Played;
+use corelane_viewer::model::News;
+use corelane_viewer::ui::Sort;
+use corelane_viewer::{HeatAnswer, Model, Sample, Theme, Ui, View, view};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use serde_json::Value;
+
+const ADDRESS: &str = "127.0.0.1:9080";
+const PLAIN: Theme = Theme { color: false, unicode: false };
+
+fn sample(answer: &Value) -> News {
+    News::Sample(Box::new(Sample::read(answer.to_string().as_bytes()).unwrap()))
+}
+
+fn heat(answer: &Value) -> News {
+    News::Heat(Box::new(HeatAnswer::read(answer.to_string().as_bytes()).unwrap()))
+}
+
+/// What is known after a minute and a half of a server that is played.
+fn model(played: &Played) -> Model {
+    let mut model = Model::default();
+    for seconds in (80..=90).step_by(2) {
+        model.add(sample(&played.metrics(seconds)));
+    }
+    model.add(heat(&played.heat(90, None)));
+    model
+}
+
+fn ui() -> Ui {
+    Ui::new(Duration::from_secs(2))
+}
+
+fn draw(model: &Model, ui: &Ui, theme: Theme, width: u16, height: u16) -> String {
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+    let draw = |frame: &mut ratatui::Frame<'_>| {
+        view::draw(frame.area(), frame.buffer_mut(), model, ui, theme, ADDRESS);
+    };
+    let buffer = terminal.draw(draw).unwrap().buffer;
+    let mut text = String::new();
+    for y in 0..height {
+        let line: String = (0..width).map(|x| buffer[(x, y)].symbol()).collect();
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// Compares a screen with its file.
+fn check(name: &str, screen: &str) {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/viewer/screens");
+    let path = folder.join(format!("{name}.txt"));
+    if std::env::var_os("CORELANE_SCREENS").is_some() {
+        std::fs::write(&path, screen).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(screen == expected, "{name} is now:\n{screen}");
+}
+
+#[test]
+fn each_view_at_two_sizes() {
+    let model = model(&Played::default());
+    for (width, height) in [(80, 24), (120, 40)] {
+        for view in View::ALL {
+            let name = format!("{:?}-{width}x{height}", view).to_lowercase();
+            let ui = Ui { view, ..ui() };
+            check(&name, &draw(&model, &ui, PLAIN, width, height));
+        }
+    }
+    let ui = Ui { help: true, view: View::Routes, sort: Sort::P99, ..ui() };
+    check("help-80x24", &draw(&model, &ui, PLAIN, 80, 24));
+}
+
+#[test]
+fn before_and_after_the_server_is_there() {
+    let mut model = Model::default();
+    let mut screens = draw(&model, &ui(), PLAIN, 80, 24);
+    let trouble = News::Trouble {
+        why: "cannot connect: Connection refused (os error 111)".to_owned(),
+        retry: Duration::from_millis(500),
+    };
+    model.add(trouble.clone());
+    screens += &draw(&model, &ui(), PLAIN, 80, 24);
+    model = self::model(&Played::default());
+    model.add(trouble.clone());
+    model.add(trouble);
+    screens += &draw(&model, &ui(), PLAIN, 80, 24);
+    let second = Played { instance: "second".to_owned(), ..Played::default() };
+    model.add(sample(&second.metrics(3)));
+    screens += &draw(&model, &ui(), PLAIN, 80, 24);
+    screens += &draw(&model, &ui(), PLAIN, 79, 24);
+    check("links-80x24", &screens);
+}
