@@ -17,7 +17,10 @@ const ARROWS: [(&str, &[&str]); 11] = [
         "corelane-http",
         &["corelane-eventloop", "corelane-mempool", "corelane-metrics", "corelane-parser"],
     ),
-    ("corelane-load", &["corelane-eventloop", "corelane-metrics", "corelane-parser"]),
+    (
+        "corelane-load",
+        &["corelane-eventloop", "corelane-mempool", "corelane-metrics", "corelane-parser"],
+    ),
     ("corelane-viewer", &["corelane-metrics", "corelane-parser"]),
     (
         "corelane",

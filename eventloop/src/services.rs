@@ -1,7 +1,7 @@
 //! What the connections of a lane share and reach through [`Io`](crate::Io) and
 //! [`Turn`](crate::Turn): clock, memory, timers, mail, files.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use corelane_mempool::{Key, Pool};
 
@@ -60,7 +60,7 @@ pub(crate) struct Services<M> {
 
 /// Input that is to be dropped unread: few connections have any at a time, most lanes none ever.
 #[derive(Debug, Default)]
-pub(crate) struct Skips(HashMap<Key, u64>);
+pub(crate) struct Skips(BTreeMap<Key, u64>);
 
 impl Skips {
     /// How many of the connection's next bytes are to be dropped.

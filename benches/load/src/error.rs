@@ -24,6 +24,28 @@ pub enum Error {
         /// What it may be, in words.
         range: &'static str,
     },
+    /// The rate is outside its range.
+    #[error("the rate is {rate} requests per second, but must be 0.001 to 10,000,000")]
+    Rate {
+        /// What it was.
+        rate: f64,
+    },
+    /// A URL is none that can be asked for.
+    #[error("{url}: {reason}")]
+    Url {
+        /// What it was.
+        url: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// A host has no address.
+    #[error("cannot resolve {authority:?}: write HOST or HOST:PORT")]
+    Resolve {
+        /// What it was.
+        authority: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The process may not open as many sockets as the plan has connections.
     #[error(
         "{connections} connections need {needed} file descriptors but the hard limit is {limit}: \
@@ -67,5 +89,15 @@ impl Error {
     /// For `map_err`: names the system call that failed.
     pub(crate) fn system<E: Into<std::io::Error>>(call: &'static str) -> impl FnOnce(E) -> Self {
         move |source| Self::System { call, source: source.into() }
+    }
+
+    /// What a run counts with could not be made: this is a mistake of ours.
+    pub(crate) fn cells(error: &dyn std::fmt::Display) -> Self {
+        Self::system("a metrics registry")(std::io::Error::other(error.to_string()))
+    }
+
+    /// A mesh of one lane has no place: this is a mistake of ours.
+    pub(crate) fn no_post() -> Self {
+        Self::system("a mesh of one lane")(std::io::Error::from(std::io::ErrorKind::NotFound))
     }
 }

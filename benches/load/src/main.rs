@@ -1,13 +1,12 @@
 //! `corelane-load`: drives a server over HTTP/1.1 and reports what happened.
 
 use std::io::Read;
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Parser;
-use corelane_load::{Expect, Held, Plan, Report, Request, Stop, run};
+use corelane_load::{Expect, Held, Plan, Report, Request, Stop, Timeouts, Url, run};
 
 /// Drives a server over HTTP/1.1 and reports what happened, faults first.
 ///
@@ -110,18 +109,17 @@ fn show(report: &Report, as_json: bool) {
 }
 
 fn hold(plan: &Plan) -> anyhow::Result<bool> {
-    let held = Held::open(plan)?;
-    println!("open {} of {}, faults {}", held.open_count(), plan.connections, held.faults());
+    let mut held = Held::open(plan)?;
+    println!("open {} of {}, faults {}", held.open_count()?, plan.connections, held.faults());
     // The end of input ends the hold as well as a byte does.
     let _ = std::io::stdin().read(&mut [0; 1])?;
-    let kept = held.open_count();
+    let kept = held.open_count()?;
     println!("still open {kept}");
     Ok(kept == plan.connections && held.faults().total() == 0)
 }
 
 fn plan(arguments: &Arguments) -> anyhow::Result<Plan> {
-    let (authority, path) = split(&arguments.url)?;
-    let target = resolve(authority)?;
+    let url = Url::parse(&arguments.url)?;
     let mut fields = Vec::new();
     for header in &arguments.headers {
         let (name, value) = header
@@ -134,49 +132,32 @@ fn plan(arguments: &Arguments) -> anyhow::Result<Plan> {
     }
     let borrowed: Vec<_> = fields.iter().map(|(name, value)| (&**name, &**value)).collect();
     let body = arguments.body.as_bytes();
-    let request = Request::new(&arguments.method, path, authority, &borrowed, body)?;
+    let request = Request::new(&arguments.method, url.target(), url.authority(), &borrowed, body)?;
     let stop = match arguments.requests {
         Some(count) => Stop::Requests(count),
         None => Stop::After(seconds("--duration", arguments.duration)?),
     };
-    Ok(Plan {
-        target,
-        request,
+    let timeout = seconds("--timeout", arguments.timeout)?;
+    let mut plan = Plan {
         connections: arguments.connections,
         pipeline: arguments.pipeline,
         stop,
         warm_up: seconds("--warm-up", arguments.warm_up)?,
-        timeout: seconds("--timeout", arguments.timeout)?,
+        timeouts: Timeouts { connect: timeout, response: timeout, ..Timeouts::default() },
         threads: arguments.threads,
         cores: arguments.cores.clone(),
-        expect: Expect {
-            status: arguments.expect_status,
-            body: arguments.expect_body.clone().map(String::into_bytes),
-            length: arguments.expect_length,
-        },
         spin: arguments.spin,
         watch: arguments.watch,
-    })
-}
-
-/// Authority and path of a URL.
-fn split(url: &str) -> anyhow::Result<(&str, &str)> {
-    if url.starts_with("https://") {
-        bail!("{url}: TLS is not supported; give an http:// address");
-    }
-    let rest = url.strip_prefix("http://").unwrap_or(url);
-    Ok(match rest.find('/') {
-        Some(slash) => rest.split_at(slash),
-        None => (rest, "/"),
-    })
-}
-
-fn resolve(authority: &str) -> anyhow::Result<SocketAddr> {
-    let addresses = authority.to_socket_addrs().or_else(|_| (authority, 80).to_socket_addrs());
-    addresses
-        .with_context(|| format!("cannot resolve {authority:?}; write HOST:PORT"))?
-        .next()
-        .with_context(|| format!("{authority:?} has no address"))
+        ..Plan::closed(&url.resolve()?, request)
+    };
+    plan.requests[0].name.clone_from(&arguments.url);
+    plan.requests[0].expect = Expect {
+        status: arguments.expect_status,
+        body: arguments.expect_body.clone().map(String::into_bytes),
+        length: arguments.expect_length,
+        ..Expect::default()
+    };
+    Ok(plan)
 }
 
 fn seconds(name: &str, value: f64) -> anyhow::Result<Duration> {
@@ -194,19 +175,19 @@ mod tests {
 
     #[test]
     fn a_url_gives_target_host_and_path() {
-        assert_eq!(split("http://a:1/b/c").unwrap(), ("a:1", "/b/c"));
-        assert_eq!(split("a:1").unwrap(), ("a:1", "/"));
-        assert!(split("https://a").is_err());
         let plan = parse(&[]);
-        assert_eq!(plan.request.bytes(), b"GET /a HTTP/1.1\r\nHost: 127.0.0.1:80\r\n\r\n");
+        assert_eq!(
+            plan.requests[0].request.bytes(),
+            b"GET /a HTTP/1.1\r\nHost: 127.0.0.1:80\r\n\r\n"
+        );
     }
 
     #[test]
     fn fields_are_added_in_order() {
         let plan = parse(&["--close", "-H", "A: b", "-H", "C:d"]);
-        let text = String::from_utf8(plan.request.bytes().to_vec()).unwrap();
+        let text = String::from_utf8(plan.requests[0].request.bytes().to_vec()).unwrap();
         assert!(text.ends_with("\r\nA: b\r\nC: d\r\nConnection: close\r\n\r\n"), "{text}");
-        assert!(plan.request.closes());
+        assert!(plan.requests[0].request.closes());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use corelane_metrics::HistogramSnapshot;
+use corelane_metrics::heat::HeatMap;
 
 use crate::process::Cpu;
 use crate::tally::Faults;
@@ -47,6 +48,9 @@ pub struct Outcome {
     pub response_time: HistogramSnapshot,
     /// From the actual send of a request to the receive that completed its response.
     pub service_time: HistogramSnapshot,
+    /// Response times by the time at which requests were to be sent, counted from the beginning of the
+    /// measurement: a server that stands still shows where it does.
+    pub heat: HeatMap,
     /// What happened in each interval, one after the other: a second each, or so many that there are
     /// no more than 600. Their sums are the figures above.
     pub intervals: Vec<Interval>,

@@ -1,18 +1,33 @@
-//! What one worker counts.
+//! What went wrong, by kind.
 
-use std::collections::BTreeMap;
+/// One thing that went wrong.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Fault {
+    Connect,
+    ConnectTimeout,
+    Timeout,
+    Reset,
+    ClosedEarly,
+    Malformed,
+    WrongStatus,
+    WrongField,
+    WrongBody,
+    KeptOpen,
+    Unsent,
+}
 
-use corelane_metrics::HistogramSnapshot;
-
-use crate::plan::Plan;
-use crate::response::{Malformed, Response};
+/// How many kinds of faults there are.
+pub(crate) const KINDS: usize = 11;
 
 /// Everything that went wrong between client and server, by kind.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Faults {
-    /// Connections that could not be opened (each is tried again 10 ms later).
+    /// Connections that could not be opened: refused, or no way there. Each is tried again 10 ms
+    /// later.
     pub connects: u64,
-    /// Requests, and attempts to connect, that took longer than the timeout.
+    /// Connections that were not established in time.
+    pub connect_timeouts: u64,
+    /// Connections given up because a response took longer than the timeout.
     pub timeouts: u64,
     /// Connections that broke: a reset, or another error of a send or receive.
     pub resets: u64,
@@ -22,31 +37,63 @@ pub struct Faults {
     pub malformed: u64,
     /// Responses with another status than expected.
     pub wrong_status: u64,
-    /// Responses with the expected status and another body than expected.
+    /// Responses with the expected status that lack an expected field or its value.
+    pub wrong_field: u64,
+    /// Responses that are otherwise right, with another body than expected.
     pub wrong_body: u64,
-    /// Connections that the server kept open for half a second although the request or its own
-    /// response said `Connection: close`.
+    /// Connections that the server kept open for too long although the request or its own response
+    /// said `Connection: close`.
     pub kept_open: u64,
-    /// Requests of [`Stop::Requests`](crate::Stop::Requests) that were never sent, because the
-    /// server had stopped answering.
+    /// Requests that were never sent: in an open loop, because every connection was busy until the end;
+    /// of [`Stop::Requests`](crate::Stop::Requests), because the server had stopped answering.
     pub unsent: u64,
 }
 
 impl Faults {
     /// Each kind with its name, in order of gravity.
     #[must_use]
-    pub fn kinds(&self) -> [(&'static str, u64); 9] {
+    pub fn kinds(&self) -> [(&'static str, u64); KINDS] {
         [
             ("connects", self.connects),
+            ("connect timeouts", self.connect_timeouts),
             ("timeouts", self.timeouts),
             ("resets", self.resets),
             ("closed early", self.closed_early),
             ("malformed", self.malformed),
             ("wrong status", self.wrong_status),
+            ("wrong field", self.wrong_field),
             ("wrong body", self.wrong_body),
             ("kept open", self.kept_open),
             ("unsent", self.unsent),
         ]
+    }
+
+    /// From counts in the order of [`Fault`].
+    pub(crate) fn from_counts(counts: [u64; KINDS]) -> Self {
+        let count = |fault: Fault| counts[fault as usize];
+        Self {
+            connects: count(Fault::Connect),
+            connect_timeouts: count(Fault::ConnectTimeout),
+            timeouts: count(Fault::Timeout),
+            resets: count(Fault::Reset),
+            closed_early: count(Fault::ClosedEarly),
+            malformed: count(Fault::Malformed),
+            wrong_status: count(Fault::WrongStatus),
+            wrong_field: count(Fault::WrongField),
+            wrong_body: count(Fault::WrongBody),
+            kept_open: count(Fault::KeptOpen),
+            unsent: count(Fault::Unsent),
+        }
+    }
+
+    /// What was added since `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let (mut counts, before) = (self.kinds().map(|(_, count)| count), earlier.kinds());
+        for (count, (_, before)) in counts.iter_mut().zip(before) {
+            *count = count.saturating_sub(before);
+        }
+        Self::from_counts(counts)
     }
 
     /// All kinds together.
@@ -54,63 +101,20 @@ impl Faults {
     pub fn total(&self) -> u64 {
         self.kinds().iter().map(|(_, count)| count).sum()
     }
-
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.connects += other.connects;
-        self.timeouts += other.timeouts;
-        self.resets += other.resets;
-        self.closed_early += other.closed_early;
-        self.malformed += other.malformed;
-        self.wrong_status += other.wrong_status;
-        self.wrong_body += other.wrong_body;
-        self.kept_open += other.kept_open;
-        self.unsent += other.unsent;
-    }
 }
 
-impl From<Malformed> for Faults {
-    fn from(_: Malformed) -> Self {
-        Self { malformed: 1, ..Self::default() }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Counts of a window of time.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) faults: Faults,
-    pub(crate) sent: u64,
-    /// Whole responses, right or wrong.
-    pub(crate) responses: u64,
-    /// Connections opened.
-    pub(crate) opened: u64,
-    pub(crate) bytes_received: u64,
-    pub(crate) latency: HistogramSnapshot,
-    /// Responses by status.
-    pub(crate) statuses: BTreeMap<u16, u64>,
-}
-
-impl Tally {
-    /// Counts one whole response.
-    pub(crate) fn score(&mut self, response: Response, latency_nanos: u64, plan: &Plan) {
-        self.responses += 1;
-        self.latency.record_n(latency_nanos, 1);
-        *self.statuses.entry(response.status).or_default() += 1;
-        if !plan.accepts(response.status) {
-            self.faults.wrong_status += 1;
-        } else if !response.body_matches {
-            self.faults.wrong_body += 1;
-        }
-    }
-
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.faults.add(&other.faults);
-        self.sent += other.sent;
-        self.responses += other.responses;
-        self.opened += other.opened;
-        self.bytes_received += other.bytes_received;
-        self.latency.merge(&other.latency);
-        for (status, count) in &other.statuses {
-            *self.statuses.entry(*status).or_default() += count;
-        }
+    #[test]
+    fn counts_kinds_and_fields_have_one_order() {
+        let counts = std::array::from_fn(|index| 1 << index);
+        let faults = Faults::from_counts(counts);
+        assert_eq!(faults.kinds().map(|(_, count)| count), counts);
+        assert_eq!((faults.connects, faults.unsent), (1, 1 << Fault::Unsent as usize));
+        assert_eq!(faults.total(), (1 << KINDS) - 1);
+        assert_eq!(faults.since(&faults), Faults::default());
+        assert_eq!(faults.since(&Faults::default()), faults);
     }
 }

@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use corelane_load::{Error, Expect, Faults, Held, Outcome, Plan, Request, Stop, run};
+use corelane_load::{
+    Error, Expect, Faults, Held, Outcome, Plan, Request, Stop, Timeouts, Weighted, run,
+};
 
 const PLAIN: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nVrypt";
 const CLOSING: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nVrypt";
@@ -70,7 +72,7 @@ fn converse(mut stream: TcpStream, act: &dyn Fn(u64) -> Act, seen: &AtomicU64) {
 
 fn plan(address: SocketAddr, requests: u64) -> Plan {
     let request = Request::new("GET", "/", "localhost", &[], b"").unwrap();
-    let mut plan = Plan::new(address, request);
+    let mut plan = Plan::closed(&[address], request);
     plan.connections = 4;
     plan.stop = Stop::Requests(requests);
     plan
@@ -118,7 +120,8 @@ fn a_timed_run_lasts_as_long_as_it_says() {
 fn each_request_has_a_connection_of_its_own_when_it_says_close() {
     let (address, _) = serve(|_| Act::ReplyAndClose(CLOSING.to_owned()));
     let request = Request::new("GET", "/", "a", &[("Connection", "close")], b"").unwrap();
-    let outcome = run(&Plan { request, ..plan(address, 300) }).unwrap();
+    let outcome =
+        run(&Plan { requests: vec![Weighted::new("", request)], ..plan(address, 300) }).unwrap();
     assert_clean(&outcome, 300);
     assert_eq!(outcome.connections_opened, 300);
 }
@@ -136,14 +139,14 @@ fn an_announced_close_is_no_fault_even_amid_a_pipeline() {
 fn bodies_until_close_and_changing_dates_are_counted() {
     let (address, _) = serve(|_| Act::ReplyAndClose("HTTP/1.0 200 OK\r\n\r\nVrypt".to_owned()));
     let mut until_close = plan(address, 50);
-    until_close.expect.body = Some(b"Vrypt".to_vec());
+    until_close.requests[0].expect.body = Some(b"Vrypt".to_vec());
     assert_clean(&run(&until_close).unwrap(), 50);
     let (address, _) = serve(|index| {
         let head = format!("HTTP/1.1 200 OK\r\nDate: {index}\r\nTransfer-Encoding: chunked\r\n");
         Act::Reply(head + "\r\n5\r\nVrypt\r\n0\r\n\r\n")
     });
     let mut chunked = plan(address, 500);
-    chunked.expect.body = Some(b"Vrypt".to_vec());
+    chunked.requests[0].expect.body = Some(b"Vrypt".to_vec());
     assert_clean(&run(&chunked).unwrap(), 500);
 }
 
@@ -161,8 +164,8 @@ fn an_early_close_is_a_fault_and_nothing_is_sent_twice() {
 #[test]
 fn silence_is_a_timeout_and_the_run_ends() {
     let (address, _) = serve(|_| Act::Ignore);
-    let timeout = Duration::from_millis(300);
-    let outcome = run(&Plan { timeout, ..plan(address, 8) }).unwrap();
+    let timeouts = Timeouts { response: Duration::from_millis(300), ..Timeouts::default() };
+    let outcome = run(&Plan { timeouts, ..plan(address, 8) }).unwrap();
     assert_eq!(outcome.faults, Faults { timeouts: 8, ..Faults::default() }, "{outcome:?}");
     assert_eq!(outcome.answered, 0);
 }
@@ -176,7 +179,8 @@ fn wrong_answers_are_counted_apart() {
     });
     let mut plan = plan(address, 100);
     plan.connections = 1;
-    plan.expect = Expect { status: Some(200), body: Some(b"Vrypt".to_vec()), length: None };
+    plan.requests[0].expect =
+        Expect { status: Some(200), body: Some(b"Vrypt".to_vec()), ..Expect::default() };
     let outcome = run(&plan).unwrap();
     let expected = Faults { wrong_status: 1, wrong_body: 1, ..Faults::default() };
     assert_eq!(outcome.faults, expected, "{outcome:?}");
@@ -192,7 +196,7 @@ fn large_bodies_are_counted_to_the_last_byte_without_being_read() {
     let (address, _) = serve(move |index| reply(if index == 3 { 3_000_001 } else { 3_000_000 }));
     let mut plan = plan(address, 8);
     plan.connections = 1;
-    plan.expect = Expect { length: Some(3_000_000), ..Expect::default() };
+    plan.requests[0].expect = Expect { length: Some(3_000_000), ..Expect::default() };
     for pipeline in [1, 2] {
         let outcome = run(&Plan { pipeline, ..plan.clone() }).unwrap();
         let expected = Faults { wrong_body: 1, ..Faults::default() };
@@ -203,7 +207,7 @@ fn large_bodies_are_counted_to_the_last_byte_without_being_read() {
         Act::Reply(text) => Act::ReplyAndClose(text[..2_000_000].to_owned()),
         other => other,
     });
-    let outcome = run(&Plan { target: address, stop: Stop::Requests(1), ..plan }).unwrap();
+    let outcome = run(&Plan { targets: vec![address], stop: Stop::Requests(1), ..plan }).unwrap();
     assert_eq!((outcome.answered, outcome.faults.closed_early), (0, 1), "{outcome:?}");
 }
 
@@ -220,10 +224,12 @@ fn answers_to_nothing_and_nonsense_are_malformed() {
 fn a_server_that_does_not_close_when_asked_is_noticed() {
     let (address, _) = serve(|_| plain());
     let request = Request::new("GET", "/", "a", &[("Connection", "close")], b"").unwrap();
-    let outcome = run(&Plan { request, ..plan(address, 4) }).unwrap();
+    let outcome =
+        run(&Plan { requests: vec![Weighted::new("", request)], ..plan(address, 4) }).unwrap();
     assert_eq!(outcome.answered, 4);
     let mut timed = Plan { stop: Stop::After(Duration::from_secs(1)), ..plan(address, 1) };
-    timed.request = Request::new("GET", "/", "a", &[("Connection", "close")], b"").unwrap();
+    let request = Request::new("GET", "/", "a", &[("Connection", "close")], b"").unwrap();
+    timed.requests = vec![Weighted::new("", request)];
     timed.warm_up = Duration::ZERO;
     assert!(run(&timed).unwrap().faults.kept_open >= 4);
 }
@@ -233,14 +239,14 @@ fn held_connections_have_one_response_each() {
     let (address, seen) = serve(|_| plain());
     let mut plan = plan(address, 1);
     plan.connections = 100;
-    let held = Held::open(&plan).unwrap();
-    assert_eq!((held.open_count(), held.faults().total()), (100, 0));
+    let mut held = Held::open(&plan).unwrap();
+    assert_eq!((held.open_count().unwrap(), held.faults().total()), (100, 0));
     assert_eq!(seen.load(Ordering::SeqCst), 100);
     let (address, _) = serve(|_| Act::ReplyAndClose(PLAIN.to_owned()));
-    plan.target = address;
-    let held = Held::open(&plan).unwrap();
+    plan.targets = vec![address];
+    let mut held = Held::open(&plan).unwrap();
     thread::sleep(Duration::from_millis(50));
-    assert_eq!(held.open_count(), 0);
+    assert_eq!(held.open_count().unwrap(), 0);
 }
 
 #[test]
@@ -252,7 +258,7 @@ fn a_run_that_cannot_start_says_why() {
         Plan { connections: 0, ..plan(address, 1) },
         Plan { pipeline: 0, ..plan(address, 1) },
         Plan { threads: 5, ..plan(address, 1) },
-        Plan { timeout: Duration::ZERO, ..plan(address, 1) },
+        Plan { targets: Vec::new(), ..plan(address, 1) },
         plan(address, 0),
     ] {
         assert!(matches!(run(&broken), Err(Error::Range { .. })), "{broken:?}");
