@@ -143,11 +143,6 @@ const RULES: &[Rule] = &[
             free("metrics/src/process.rs"),
             free("metrics/src/expose/statsd.rs"),
             free("metrics/src/expose/statsd"),
-            // When the process started is a figure like any other.
-            carries(
-                "metrics/src/expose/json.rs",
-                &["std::time::SystemTime", "std::time::SystemTime::UNIX_EPOCH"],
-            ),
         ],
         bans: &[CALLS, CHANCE],
     },

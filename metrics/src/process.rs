@@ -63,6 +63,11 @@ impl ProcessFigures {
         }
     }
 
+    /// When the process started, as the time since the Unix epoch.
+    pub fn started_since_epoch(&self) -> Option<Duration> {
+        self.started?.duration_since(SystemTime::UNIX_EPOCH).ok()
+    }
+
     /// Processor time in user mode and in the kernel together.
     pub fn cpu(&self) -> Option<Duration> {
         self.cpu_user?.checked_add(self.cpu_system?)

@@ -23,10 +23,12 @@ use crate::snapshot::Snapshot;
 
 mod builder;
 mod family;
+mod naming;
 
 pub(crate) use builder::Schema;
 pub use builder::{DeclareError, Description, RegistryBuilder, SERIES_MAX, Unit};
 pub use family::{CounterFamily, HistogramFamily, OTHER};
+pub(crate) use naming::{Kind, Naming};
 
 /// The highest number of shards, which bounds what a mistaken loop index could allocate.
 pub const SHARDS_MAX: usize = 4_096;

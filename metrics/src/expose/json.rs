@@ -18,7 +18,7 @@
 //! that keep numbers as doubles (JavaScript) round above 2⁵³.
 
 use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
@@ -222,7 +222,6 @@ fn described(description: &Description, mut values: Value) -> Value {
 
 fn figures(process: &ProcessFigures) -> Value {
     let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
-    let started = process.started.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
     json!({
         "cpu_user_seconds": seconds(process.cpu_user),
         "cpu_system_seconds": seconds(process.cpu_system),
@@ -231,12 +230,14 @@ fn figures(process: &ProcessFigures) -> Value {
         "descriptors_open": process.descriptors_open,
         "descriptors_limit": process.descriptors_limit,
         "threads": process.threads,
-        "started_unix_seconds": started.map(|since| since.as_secs()),
+        "started_unix_seconds": process.started_since_epoch().map(|since| since.as_secs()),
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
     use crate::registry::{Registry, Unit};
 

@@ -2,4 +2,5 @@
 
 #[cfg(feature = "json")]
 pub mod json;
+pub mod prometheus;
 pub mod statsd;

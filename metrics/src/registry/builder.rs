@@ -1,10 +1,11 @@
 //! Declaring metrics: names, labels, units and help, checked once at the start.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use super::family::{CounterFamily, HistogramFamily, Members};
+use super::naming::{Kind, Naming};
 use super::{CounterId, GaugeId, HistogramId, Registry};
 
 /// The highest number of series of one kind, which bounds what each shard allocates. Of families
@@ -219,32 +220,68 @@ pub(crate) struct Schema {
 
 impl Schema {
     fn check(&self) -> Result<(), DeclareError> {
-        let kinds = [&self.counters, &self.gauges, &self.histograms];
-        if kinds.iter().any(|kind| kind.cells > SERIES_MAX) {
+        let kinds = [
+            (Kind::Counter, &self.counters),
+            (Kind::Gauge, &self.gauges),
+            (Kind::Histogram, &self.histograms),
+        ];
+        if kinds.iter().any(|(_, declared)| declared.cells > SERIES_MAX) {
             return Err(DeclareError::TooMany);
         }
-        let mut names_before = BTreeSet::new();
-        for kind in kinds {
+        // Whose each exposed name is.
+        let mut taken = BTreeMap::new();
+        for (kind, declared) in kinds {
             let mut seen = BTreeSet::new();
             let (mut names, mut families) = (BTreeSet::new(), BTreeSet::new());
-            for entry in &kind.entries {
+            for entry in &declared.entries {
                 let description = entry.description();
-                check_spelling(description)?;
+                check_spelling(kind, description)?;
                 let name = &*description.name;
                 let alone = match entry {
                     Entry::Series(..) => !families.contains(name),
                     Entry::Family(_) => families.insert(name) && !names.contains(name),
                 };
-                names.insert(name);
-                let first = seen.insert(description.identity());
-                if !alone || !first || names_before.contains(name) {
+                if !alone || !seen.insert(description.identity()) {
                     return Err(DeclareError::Twice { name: name.into() });
                 }
+                if names.insert(name) {
+                    take(&mut taken, kind, description)?;
+                }
             }
-            names_before.append(&mut names);
         }
         Ok(())
     }
+}
+
+/// Claims all names under which a metric is exposed.
+fn take<'a>(
+    taken: &mut BTreeMap<String, &'a str>,
+    kind: Kind,
+    description: &'a Description,
+) -> Result<(), DeclareError> {
+    let name = &*description.name;
+    let mut exposed = Naming::new(kind, name, description.unit).taken(kind);
+    if !exposed.iter().any(|exposed| exposed == name) {
+        // It is its name in JSON.
+        exposed.push(name.to_owned());
+    }
+    for exposed in exposed {
+        let other = match exposed.starts_with("process_") {
+            true => Some("process_"),
+            false => taken.insert(exposed.clone(), name),
+        };
+        match other {
+            None => {}
+            Some(other) if other == name => {
+                return Err(DeclareError::Twice { name: name.into() });
+            }
+            Some(other) => {
+                let (name, other) = (name.into(), other.into());
+                return Err(DeclareError::Clash { name, other, exposed: exposed.into() });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What is declared of one kind. Ids are the indices of cells.
@@ -326,8 +363,8 @@ impl Declared {
 }
 
 /// Names as Prometheus wants them: `[a-zA-Z_:][a-zA-Z0-9_:]*`, label keys without colons and each
-/// once.
-fn check_spelling(description: &Description) -> Result<(), DeclareError> {
+/// once, and none that it keeps for itself.
+fn check_spelling(kind: Kind, description: &Description) -> Result<(), DeclareError> {
     let valid = |name: &str, colons: bool| {
         let part = |c: char| c.is_ascii_alphanumeric() || c == '_' || (colons && c == ':');
         let digit_first = name.starts_with(|c: char| c.is_ascii_digit());
@@ -338,7 +375,8 @@ fn check_spelling(description: &Description) -> Result<(), DeclareError> {
     }
     let mut keys = BTreeSet::new();
     for (key, _) in &description.labels {
-        if !valid(key, false) || !keys.insert(key) {
+        let reserved = key.starts_with("__") || (kind == Kind::Histogram && **key == *"le");
+        if !valid(key, false) || reserved || !keys.insert(key) {
             return Err(DeclareError::Label { name: description.name.clone(), label: key.clone() });
         }
     }
@@ -353,7 +391,8 @@ pub enum DeclareError {
         /// The name as declared.
         name: Box<str>,
     },
-    /// A label key is empty, repeated, or has other than letters, digits and `_`.
+    /// A label key is empty, repeated, or has other than letters, digits and `_`; or it begins
+    /// with `__`, or is `le` in a histogram, which are reserved.
     Label {
         /// The metric's name.
         name: Box<str>,
@@ -365,6 +404,16 @@ pub enum DeclareError {
     Twice {
         /// The metric's name.
         name: Box<str>,
+    },
+    /// Two metrics would have a name in common where they are exposed, such as a counter `a` and a
+    /// gauge `a_total`; see [`crate::expose::prometheus`].
+    Clash {
+        /// The name as declared.
+        name: Box<str>,
+        /// The other's name, or `process_`, which is for what [`crate::ProcessFigures`] tells.
+        other: Box<str>,
+        /// The name in common.
+        exposed: Box<str>,
     },
     /// There are more than [`SERIES_MAX`] series of one kind.
     TooMany,
@@ -380,12 +429,16 @@ impl fmt::Display for DeclareError {
             Self::Label { name, label } => write!(
                 f,
                 "label {label:?} of metric {name:?} is invalid: use letters, digits and `_`, no \
-                 digit first, each key once"
+                 digit or `__` first, not `le` in a histogram, each key once"
             ),
             Self::Twice { name } => write!(
                 f,
                 "metric {name:?} is declared twice: give each series of a family labels of its \
                  own, and each kind and each family with a capacity a name of its own"
+            ),
+            Self::Clash { name, other, exposed } => write!(
+                f,
+                "metrics {name:?} and {other:?} would both be exposed as {exposed:?}: rename one"
             ),
             Self::TooMany => {
                 write!(f, "more than {SERIES_MAX} series of one kind: use fewer labels")
@@ -449,6 +502,36 @@ mod tests {
         assert_eq!(check(|b| (family(b), series(b)).1), twice);
         assert_eq!(check(|b| (series(b), family(b)).1), twice);
         assert_eq!(check(|b| (family(b), family(b)).1), twice);
+    }
+
+    #[test]
+    fn exposed_names_are_each_of_one_metric() {
+        type Declare = fn(&mut RegistryBuilder);
+        let clashes: [(Declare, Declare, &str); 7] = [
+            (|b| _ = b.counter("a", ""), |b| _ = b.counter("a_total", ""), "a"),
+            (|b| _ = b.counter("a", ""), |b| _ = b.gauge("a_total", ""), "a_total"),
+            (|b| _ = b.counter("a_ns", ""), |b| _ = b.gauge("a_seconds", ""), "a_seconds"),
+            (|b| _ = b.gauge("a", ""), |b| _ = b.gauge("a_per_loop", ""), "a_per_loop"),
+            (
+                |b| _ = b.histogram("a_ns", "", Unit::Nanoseconds),
+                |b| _ = b.histogram("a", "", Unit::Nanoseconds),
+                "a_seconds",
+            ),
+            (|b| _ = b.gauge("a_count", ""), |b| _ = b.histogram("a", "", Unit::None), "a_count"),
+            (|_| (), |b| _ = b.gauge("process_threads", ""), "process_threads"),
+        ];
+        for (first, second, common) in clashes {
+            let error = check(|b| (first(b), second(b)).1);
+            let Some(DeclareError::Clash { exposed, .. }) = &error else {
+                panic!("{common}: {error:?}");
+            };
+            assert_eq!(**exposed, *common);
+        }
+        for label in ["le", "__name__"] {
+            let error = check(|b| _ = b.histogram_with_labels("a", "", Unit::None, &[(label, "")]));
+            assert!(matches!(error, Some(DeclareError::Label { .. })));
+        }
+        assert_eq!(check(|b| _ = b.counter_with_labels("a", "", &[("le", "")])), None);
     }
 
     #[test]
