@@ -1,6 +1,7 @@
 //! StatsD and DogStatsD over UDP, in three parts: [`StatsdEncoder`] formats lines and packs them
-//! into datagrams, [`StatsdReport`] decides what to say each interval, and both touch no socket
-//! and no clock; [`Statsd`] sends, and [`StatsdReporter`] does it every interval on a thread.
+//! into datagrams, [`StatsdReport`] decides what to say each interval, chosen lines or all series
+//! of a registry, and both touch no socket and no clock; [`Statsd`] sends, and [`StatsdReporter`]
+//! does it every interval on a thread.
 //!
 //! ```text
 //! corelane.rps:12345|g
@@ -16,10 +17,12 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::time::Duration;
 
 mod encoder;
+mod families;
 mod report;
 mod reporter;
 
 pub use encoder::{DATAGRAM_MAX, StatsdEncoder, StatsdName};
+pub use families::StatsdFlavour;
 pub use report::{LINES_MAX, StatsdLine, StatsdReport, StatsdValue};
 pub use reporter::{StatsdReporter, StatsdSummary};
 

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use super::StatsdError;
+use super::families::fits_tag;
 
 /// The longest datagram in bytes: what fits an Ethernet frame of 1,500 without being cut on the
 /// way, with room for IPv6 and tunnel headers; the size that StatsD's documentation recommends.
@@ -10,17 +11,23 @@ pub const DATAGRAM_MAX: usize = 1_432;
 
 /// The longest name or prefix in bytes.
 pub(super) const NAME_MAX: usize = 128;
-/// The longest list of tags in bytes.
+/// The longest list of tags in bytes, for all lines.
 pub(super) const TAGS_MAX: usize = 384;
+/// The same, together with the tags of one line.
+const LINE_TAGS_MAX: usize = 432;
 
 // A negative gauge takes two lines, which must not be parted: at worst prefix, dot, name, colon, 20
-// digits, type, `|#` and tags, twice, with a newline between.
-const _: () = assert!(2 * (NAME_MAX + 1 + NAME_MAX + 1 + 20 + 2 + 2 + TAGS_MAX) < DATAGRAM_MAX);
+// digits, type and tags, twice, with a newline between.
+const _: () = assert!(2 * (NAME_MAX + 1 + NAME_MAX + 1 + 20 + 2 + LINE_TAGS_MAX) < DATAGRAM_MAX);
 
 /// A name that cannot break the format: 1 to 128 printable ASCII characters other than space, `:`,
 /// `|`, `@` and `#`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StatsdName(Box<str>);
+pub struct StatsdName {
+    name: Box<str>,
+    /// Joined by commas; checked by whoever gives them.
+    tags: Box<str>,
+}
 
 impl StatsdName {
     /// Checks a name.
@@ -32,15 +39,20 @@ impl StatsdName {
         let allowed =
             |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b':' | b'|' | b'@' | b'#');
         if !name.is_empty() && name.len() <= NAME_MAX && name.bytes().all(allowed) {
-            Ok(Self(name.into()))
+            Ok(Self { name: name.into(), tags: "".into() })
         } else {
             Err(StatsdError::Name { name: name.to_owned() })
         }
     }
 
+    /// A name with tags of its own, joined by commas.
+    pub(super) fn with_tags(name: &str, tags: &str) -> Option<Self> {
+        Some(Self { tags: tags.into(), ..Self::new(name).ok()? })
+    }
+
     /// The name.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.name
     }
 }
 
@@ -95,7 +107,13 @@ impl StatsdEncoder {
     ///
     /// StatsD takes a gauge with a sign as a change, not as a level. So before a negative one a
     /// line in the same datagram sets it to zero.
-    pub fn gauge(&mut self, name: &StatsdName, level: i64) {
+    ///
+    /// Returns whether it was written: not if the name's own tags are too long beside those of all
+    /// lines.
+    pub fn gauge(&mut self, name: &StatsdName, level: i64) -> bool {
+        if !self.fits(name) {
+            return false;
+        }
         let start = self.begin_line();
         if level < 0 {
             self.line(name, 0, 'g');
@@ -103,14 +121,20 @@ impl StatsdEncoder {
         }
         self.line(name, level, 'g');
         self.end_line(start);
+        true
     }
 
     /// Writes what was counted since the last report: `name:count|c`. Above 2⁶³ − 1, which a
-    /// server may not be able to read, it counts as that.
-    pub fn counter(&mut self, name: &StatsdName, count: u64) {
+    /// server may not be able to read, it counts as that. Returns whether it was written, as
+    /// [`Self::gauge`] does.
+    pub fn counter(&mut self, name: &StatsdName, count: u64) -> bool {
+        if !self.fits(name) {
+            return false;
+        }
         let start = self.begin_line();
         self.line(name, i64::try_from(count).unwrap_or(i64::MAX), 'c');
         self.end_line(start);
+        true
     }
 
     /// The datagrams written since [`Self::clear`], none longer than [`DATAGRAM_MAX`].
@@ -150,18 +174,34 @@ impl StatsdEncoder {
     }
 
     fn line(&mut self, name: &StatsdName, value: i64, kind: char) {
-        let (prefix, name, tags) = (&self.prefix, name.as_str(), &self.tags);
-        write!(self.bytes, "{prefix}{name}:{value}|{kind}{tags}").expect("a Vec takes all");
+        let (prefix, tags, own) = (&self.prefix, &self.tags, &name.tags);
+        let between = match (tags.is_empty(), own.is_empty()) {
+            (_, true) => "",
+            (true, false) => "|#",
+            (false, false) => ",",
+        };
+        let name = name.as_str();
+        write!(self.bytes, "{prefix}{name}:{value}|{kind}{tags}{between}{own}")
+            .expect("a Vec takes all");
+    }
+
+    /// With what stands before them, tags of a line must leave room for the rest of it.
+    fn fits(&self, name: &StatsdName) -> bool {
+        self.tags.len() + 2 + name.tags.len() <= LINE_TAGS_MAX
+    }
+
+    /// What every name begins with, without its dot.
+    pub(super) fn prefix(&self) -> &str {
+        self.prefix.strip_suffix('.').unwrap_or("")
     }
 }
 
 /// Joins tags as `|#key:value,key:value`. A value may contain colons: DogStatsD parts at the first.
 fn tags_of(tags: &[(String, String)]) -> Result<String, StatsdError> {
-    let forbidden = |c: char| matches!(c, '|' | ',' | '#') || c.is_whitespace() || c.is_control();
     let mut joined = String::new();
     for (key, value) in tags {
         let tag = format!("{key}:{value}");
-        if key.is_empty() || value.is_empty() || key.contains(':') || tag.contains(forbidden) {
+        if key.is_empty() || value.is_empty() || key.contains(':') || !tag.chars().all(fits_tag) {
             return Err(StatsdError::Tag { tag });
         }
         joined.push_str(if joined.is_empty() { "|#" } else { "," });

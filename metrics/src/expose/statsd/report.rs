@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{StatsdEncoder, StatsdError, StatsdName};
+use super::families::Families;
+use super::{StatsdEncoder, StatsdError, StatsdFlavour, StatsdName};
 use crate::registry::{CounterId, GaugeId, Registry};
 
 /// The highest number of lines in a report.
@@ -65,6 +66,8 @@ pub enum StatsdValue {
 pub struct StatsdReport {
     /// Each line, and the total its counter had at the last report.
     lines: Vec<(StatsdLine, u64)>,
+    families: Option<Families>,
+    omitted: usize,
     last: Instant,
 }
 
@@ -94,7 +97,59 @@ impl StatsdReport {
             }
         };
         let lines = lines.into_iter().map(|line| (total(&line), line)).map(|(n, l)| (l, n));
-        Ok(Self { lines: lines.collect(), last: now })
+        Ok(Self { lines: lines.collect(), families: None, omitted: 0, last: now })
+    }
+
+    /// Reports all series of the registry besides, those that come later included, from their
+    /// values now on; together in at most `lines_max` lines, which are [`LINES_MAX`] at most. A
+    /// negative gauge takes two, but counts as one.
+    ///
+    /// - A counter is what was counted since the last report; there is no line if nothing was.
+    /// - A gauge is its level, summed over all loops.
+    /// - A histogram `h` is a counter `h.count` and gauges `h.p50`, `h.p90`, `h.p99`, `h.p99_9` and
+    ///   `h.max`, in its unit, of the values since the last report, if there were any. Quantiles of
+    ///   several servers cannot be averaged: where that matters, scrape histograms
+    ///   ([`crate::expose::prometheus`]).
+    ///
+    /// Names lose the prefix that the encoder adds, and the `_total` of counters: with the prefix
+    /// `corelane`, `corelane_http_requests_total` is `corelane.http_requests`. Characters that a
+    /// name or a tag cannot hold become `_`; label values are cut after 96 bytes; series that are
+    /// called the same then are numbered.
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    ///
+    /// use corelane_metrics::Registry;
+    /// use corelane_metrics::expose::statsd::{StatsdEncoder, StatsdFlavour, StatsdReport};
+    ///
+    /// let mut builder = Registry::builder();
+    /// let [_, errors] =
+    ///     builder.counter_family("corelane_responses_total", "", "class", ["2xx", "5xx"]);
+    /// let registry = builder.build()?;
+    /// let start = Instant::now();
+    /// let report = StatsdReport::new(Vec::new(), &registry, start)?;
+    /// let mut report = report.with_families(&registry, StatsdFlavour::Dog, 200);
+    ///
+    /// registry.shard(0)?.add(errors, 2);
+    /// let mut encoder = StatsdEncoder::new("corelane", &[])?;
+    /// report.render(&registry, start + Duration::from_secs(1), &mut encoder);
+    /// assert_eq!(encoder.datagrams().next(), Some(&b"corelane.responses:2|c|#class:5xx"[..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_families(
+        mut self,
+        registry: &Registry,
+        flavour: StatsdFlavour,
+        lines_max: usize,
+    ) -> Self {
+        self.families = Some(Families::new(registry, flavour, lines_max));
+        self
+    }
+
+    /// How many series the last report left out, because it was full or their lines were too long.
+    pub fn omitted(&self) -> usize {
+        self.omitted
     }
 
     /// Writes all lines for the time since the last report, however long that is. Does nothing when
@@ -105,6 +160,7 @@ impl StatsdReport {
             return;
         }
         self.last = now;
+        self.omitted = 0;
         for (line, before) in &mut self.lines {
             let mut counted = |id| {
                 let total = registry.counter_total(id);
@@ -114,7 +170,10 @@ impl StatsdReport {
                 StatsdValue::Rate(id) => encoder.gauge(&line.name, rate(counted(id), elapsed)),
                 StatsdValue::Count(id) => encoder.counter(&line.name, counted(id)),
                 StatsdValue::Level(id) => encoder.gauge(&line.name, registry.gauge_total(id)),
-            }
+            };
+        }
+        if let Some(families) = &mut self.families {
+            self.omitted = families.render(registry, encoder);
         }
     }
 }

@@ -68,8 +68,22 @@ impl StatsdReporter {
         registry: Arc<Registry>,
         lines: Vec<StatsdLine>,
     ) -> Result<Self, StatsdError> {
+        let report = StatsdReport::new(lines, &registry, Instant::now())?;
+        Self::spawn_report(statsd, registry, report)
+    }
+
+    /// Starts to send a report made before about the same registry, such as one of all series
+    /// ([`StatsdReport::with_families`]).
+    ///
+    /// # Errors
+    ///
+    /// [`StatsdError::Thread`] when no thread can be started.
+    pub fn spawn_report(
+        statsd: Statsd,
+        registry: Arc<Registry>,
+        report: StatsdReport,
+    ) -> Result<Self, StatsdError> {
         let start = Instant::now();
-        let report = StatsdReport::new(lines, &registry, start)?;
         let (stop, stopped) = mpsc::channel();
         let thread = thread::Builder::new()
             .name("statsd".to_owned())
