@@ -3,10 +3,11 @@
 
 #![allow(clippy::unwrap_used)] // Helpers outside of test functions fail by panicking, too.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+mod kit;
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,61 +15,7 @@ use corelane_load::{
     Error, Expect, Faults, Held, Outcome, Plan, Request, Stop, Timeouts, Weighted, run,
 };
 
-const PLAIN: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nVrypt";
-const CLOSING: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nVrypt";
-
-/// What a server does with one request.
-enum Act {
-    Reply(String),
-    ReplyAndClose(String),
-    Close,
-    Ignore,
-}
-
-/// A server that asks `act` what to do with request `index` of a connection, counted from 0.
-/// Where it listens, and how many requests it has seen.
-fn serve(act: impl Fn(u64) -> Act + Send + Sync + 'static) -> (SocketAddr, Arc<AtomicU64>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let seen = Arc::new(AtomicU64::new(0));
-    let act = Arc::new(act);
-    let counter = Arc::clone(&seen);
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let (act, seen) = (Arc::clone(&act), Arc::clone(&counter));
-            thread::spawn(move || converse(stream.unwrap(), &*act, &seen));
-        }
-    });
-    (address, seen)
-}
-
-fn converse(mut stream: TcpStream, act: &dyn Fn(u64) -> Act, seen: &AtomicU64) {
-    let (mut input, mut page, mut index) = (Vec::new(), [0; 4096], 0);
-    loop {
-        let Some(end) = input.windows(4).position(|window| window == b"\r\n\r\n") else {
-            match stream.read(&mut page) {
-                Ok(0) | Err(_) => return,
-                Ok(count) => input.extend_from_slice(&page[..count]),
-            }
-            continue;
-        };
-        input.drain(..end + 4);
-        seen.fetch_add(1, Ordering::SeqCst);
-        let closes = match act(index) {
-            Act::Reply(text) => stream.write_all(text.as_bytes()).is_err(),
-            Act::ReplyAndClose(text) => {
-                let _ = stream.write_all(text.as_bytes());
-                true
-            }
-            Act::Close => true,
-            Act::Ignore => false,
-        };
-        if closes {
-            return;
-        }
-        index += 1;
-    }
-}
+use kit::{Act, CLOSING, PLAIN, serve};
 
 fn plan(address: SocketAddr, requests: u64) -> Plan {
     let request = Request::new("GET", "/", "localhost", &[], b"").unwrap();
@@ -106,9 +53,14 @@ fn a_timed_run_lasts_as_long_as_it_says() {
     let mut plan = plan(address, 1);
     plan.stop = Stop::After(Duration::from_millis(300));
     plan.warm_up = Duration::from_millis(100);
-    plan.watch = Some(std::process::id());
+    // Something that is busy for as long as it is watched.
+    let mut busy = Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+    plan.watch = Some(busy.id());
     let started = Instant::now();
-    let outcome = run(&plan).unwrap();
+    let outcome = run(&plan);
+    busy.kill().unwrap();
+    busy.wait().unwrap();
+    let outcome = outcome.unwrap();
     assert!(started.elapsed() >= Duration::from_millis(400));
     assert!(outcome.elapsed >= Duration::from_millis(299), "{outcome:?}");
     assert!(outcome.answered > 0);
