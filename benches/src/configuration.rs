@@ -69,6 +69,10 @@ pub(crate) fn nginx_configuration(
         true => format!("location /body {{ proxy_pass http://127.0.0.1:{port}/; }}"),
         false => String::new(),
     };
+    let log = match &setup.log {
+        None => "access_log off;".to_owned(),
+        Some(file) => format!("log_format status '$status'; access_log {} status;", file.display()),
+    };
     Ok(format!(
         "daemon off;
 worker_processes 1;
@@ -77,7 +81,7 @@ error_log /dev/null crit;
 {descriptors}
 events {{ worker_connections {CONNECTION_COUNT_MAX}; }}
 http {{
-    access_log off;
+    {log}
     sendfile on;
     default_type {media_type};
     {limits}

@@ -58,6 +58,10 @@ pub struct Setup {
     pub descriptors: Option<u64>,
     /// Fields of every request beside `Host`. The floors read as many bytes as such a request has.
     pub fields: Vec<(String, String)>,
+    /// The floors answer each receive once, whatever the length of a request.
+    pub any_request: bool,
+    /// Where a line is written for each request, by a server that can (nginx).
+    pub log: Option<PathBuf>,
     /// What it serves.
     pub app: App,
     /// What is asked of it.
@@ -77,6 +81,8 @@ impl Setup {
             as_shipped: false,
             descriptors: None,
             fields: Vec::new(),
+            any_request: false,
+            log: None,
             app: App::Fixed,
             path: "/".to_owned(),
             body,
@@ -156,7 +162,8 @@ impl Server {
         Ok(match self {
             Self::Floor | Self::FloorEager => {
                 let request = setup.request(&format!("127.0.0.1:{port}"))?;
-                let length = request.bytes().len().to_string();
+                let length = if setup.any_request { 0 } else { request.bytes().len() };
+                let length = length.to_string();
                 let mut arguments: Vec<_> =
                     words(&["--port", &port_text, "--request-bytes", &length]);
                 arguments.extend(floor_reply(setup, scratch)?);
