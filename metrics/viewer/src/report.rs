@@ -17,7 +17,7 @@ use crate::ui::{Format, Ui};
 use crate::view::{self, Theme};
 
 /// The size of the page that [`text`] is cut from.
-const PAGE: (u16, u16) = (100, 60);
+const PAGE: (u16, u16) = (100, 44);
 /// How many files of one second are kept apart by their names.
 const NAMES_MAX: u32 = 100;
 

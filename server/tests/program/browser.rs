@@ -18,7 +18,7 @@ use crate::process::{Program, Scratch, corelane, scratch};
 mod web_server;
 
 /// The browser. Continuous integration must have one; elsewhere tests say that they were skipped.
-fn chromium() -> Option<PathBuf> {
+pub(crate) fn chromium() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path)
         .flat_map(|folder| ["chromium", "chromium-browser"].map(|name| folder.join(name)))
@@ -51,7 +51,7 @@ fn browse(browser: &PathBuf, url: &str, what: &[&str]) -> String {
 }
 
 /// The document that a page has become once its scripts have run.
-fn page(browser: &PathBuf, url: &str) -> String {
+pub(crate) fn page(browser: &PathBuf, url: &str) -> String {
     browse(browser, url, &["--virtual-time-budget=10000", "--dump-dom"])
 }
 

@@ -189,9 +189,14 @@ impl Program {
         Client::connect(self.address())
     }
 
+    /// The admin listener.
+    pub(crate) fn admin_address(&self) -> &str {
+        self.admin.as_ref().unwrap()
+    }
+
     /// A new connection to the admin listener.
     pub(crate) fn admin(&self) -> Client {
-        Client::connect(self.admin.as_ref().unwrap().parse().unwrap())
+        Client::connect(self.admin_address().parse().unwrap())
     }
 
     pub(crate) fn pid(&self) -> Pid {

@@ -49,10 +49,12 @@ pub(super) fn draw(paint: &mut Paint<'_>, model: &Model, zoom: u64) {
             let x = LABELS + cell as u16;
             match per_line {
                 2 => {
-                    let style = Style::new()
-                        .fg(color(scale.level(counts, top)))
-                        .bg(color(scale.level(counts, top - 1)));
-                    paint.put(x, line + 1, '▀', style);
+                    let (upper, lower) = (scale.level(counts, top), scale.level(counts, top - 1));
+                    let style = Style::new().bg(color(lower));
+                    match upper == lower {
+                        true => paint.put(x, line + 1, ' ', style),
+                        false => paint.put(x, line + 1, '▀', style.fg(color(upper))),
+                    }
                 }
                 _ => {
                     let level = scale.level(counts, top);

@@ -155,6 +155,7 @@ fn overview(paint: &mut Paint<'_>, model: &Model, ui: &Ui) {
     let routes = model.interval().map_or(0, |interval| interval.routes.len()) as u16;
     // Half of what is beyond the smallest screen is for routes.
     let table = match rest.saturating_sub(10) / 2 {
+        _ if routes == 0 => 0,
         0..3 => 0,
         room => room.min(routes.saturating_add(1)),
     };

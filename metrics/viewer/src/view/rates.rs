@@ -38,6 +38,10 @@ pub(super) fn draw(paint: &mut Paint<'_>, model: &Model) {
     title(paint, 1, "responses");
     let mut x = FIGURES;
     for (class, responses) in interval.map_or(&[][..], |interval| &interval.classes) {
+        let is_rare = !["2xx", "3xx", "4xx", "5xx"].contains(&class.as_str());
+        if is_rare && *responses <= 0.0 {
+            continue;
+        }
         let fault = class.starts_with('5') && *responses > 0.0;
         let style = if fault { paint.theme.bad() } else { Style::new() };
         x = figure(paint, x, 1, class, &format!("{}/s", rate(*responses)), style);

@@ -32,7 +32,7 @@ fn large() -> Model {
     let mut routes: Vec<_> = (0..198).map(|route| format!("/route/{route}/{{id}}")).collect();
     routes.push("\x1b]0;owned\x07\x1b[2J\u{9b}31m".to_owned());
     routes.push(format!("\u{202e}{}", "x\u{300}東".repeat(500)));
-    let played = Played { loops: 64, routes, instance: "\x1b[31m".to_owned() };
+    let played = Played { loops: 64, routes, instance: "\x1b[31m".to_owned(), is_tidal: true };
     let mut model = Model::default();
     for seconds in [3, 4] {
         model.add(sample(&played.metrics(seconds)));

@@ -7,5 +7,6 @@ mod client;
 mod hostile;
 mod played;
 mod screens;
+mod svg;
 #[cfg(target_os = "linux")]
 mod terminal;

@@ -19,13 +19,15 @@ pub(crate) struct Played {
     pub(crate) instance: String,
     pub(crate) loops: usize,
     pub(crate) routes: Vec<String>,
+    /// Seconds differ in how many requests they have: 300 to 600. Otherwise all have 400.
+    pub(crate) is_tidal: bool,
 }
 
 impl Default for Played {
     fn default() -> Played {
         let routes = ["/", "/users/{id}", "/assets/{*path}", "/health", "/never"];
         let routes = routes.map(str::to_owned).to_vec();
-        Played { instance: "first".to_owned(), loops: 2, routes }
+        Played { instance: "first".to_owned(), loops: 2, routes, is_tidal: false }
     }
 }
 
@@ -39,8 +41,9 @@ fn mix(seed: u64) -> u64 {
 
 /// The latencies of the requests of one second, in nanoseconds: most around 100 us, a few above 1 ms, and
 /// at second 40 a stall of one second.
-fn latencies(second: u64) -> Vec<u64> {
-    (0..400)
+fn latencies(second: u64, is_tidal: bool) -> Vec<u64> {
+    let requests = if is_tidal { 300 + 100 * (second / 3 % 4) } else { 400 };
+    (0..requests)
         .map(|request| {
             let random = mix(second * 1_000 + request);
             let share = (random >> 11) as f64 / (1_u64 << 53) as f64;
@@ -59,7 +62,9 @@ impl Played {
     pub(crate) fn metrics(&self, seconds: u64) -> Value {
         let mut all = HistogramSnapshot::default();
         for second in 0..seconds {
-            latencies(second).into_iter().for_each(|latency| all.record_n(latency, 1));
+            latencies(second, self.is_tidal)
+                .into_iter()
+                .for_each(|latency| all.record_n(latency, 1));
         }
         let routes = self.routes.len() as u64;
         let mut counters = vec![
@@ -85,7 +90,7 @@ impl Played {
             let is_idle = index + 1 == routes;
             if !is_idle {
                 for second in 0..seconds {
-                    let share = latencies(second).into_iter().skip(index as usize);
+                    let share = latencies(second, self.is_tidal).into_iter().skip(index as usize);
                     share
                         .step_by(1 << (index + 1).min(8))
                         .for_each(|time| latency.record_n(time, 1));
@@ -129,7 +134,7 @@ impl Played {
         let columns = (0..seconds).filter(|second| since.is_none_or(|since| at(*second) > since));
         let columns = columns.map(|second| {
             let mut counts = vec![0_u64; rows.len()];
-            for latency in latencies(second) {
+            for latency in latencies(second, self.is_tidal) {
                 counts[bounds.partition_point(|lowest| *lowest <= latency) - 1] += 1;
             }
             let counts: Vec<_> =

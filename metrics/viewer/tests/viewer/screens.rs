@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::played::Played;
+use crate::svg::svg;
 use corelane_viewer::model::News;
 use corelane_viewer::ui::Sort;
 use corelane_viewer::{HeatAnswer, Model, Sample, Theme, Ui, View, view};
@@ -54,8 +55,12 @@ fn draw(model: &Model, ui: &Ui, theme: Theme, width: u16, height: u16) -> String
 
 /// Compares a screen with its file.
 fn check(name: &str, screen: &str) {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/viewer/screens");
-    let path = folder.join(format!("{name}.txt"));
+    check_file(&format!("tests/viewer/screens/{name}.txt"), screen);
+}
+
+/// Compares what would be written with what is.
+fn check_file(name: &str, screen: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name);
     if std::env::var_os("CORELANE_SCREENS").is_some() {
         std::fs::write(&path, screen).unwrap();
     }
@@ -96,4 +101,22 @@ fn before_and_after_the_server_is_there() {
     screens += &draw(&model, &ui(), PLAIN, 80, 24);
     screens += &draw(&model, &ui(), PLAIN, 79, 24);
     check("links-80x24", &screens);
+}
+
+#[test]
+fn the_picture_in_the_book() {
+    let played = Played { is_tidal: true, ..Played::default() };
+    let mut model = Model::default();
+    for seconds in 40..=90 {
+        model.add(sample(&played.metrics(seconds)));
+    }
+    model.add(heat(&played.heat(90, None)));
+    let ui = Ui::new(Duration::from_secs(1));
+    let mut terminal = Terminal::new(TestBackend::new(104, 36)).unwrap();
+    let theme = Theme { color: true, unicode: true };
+    let draw = |frame: &mut ratatui::Frame<'_>| {
+        view::draw(frame.area(), frame.buffer_mut(), &model, &ui, theme, ADDRESS);
+    };
+    let picture = svg(terminal.draw(draw).unwrap().buffer);
+    check_file("../../docs/book/images/top.svg", &picture);
 }

@@ -4,6 +4,7 @@
 //! has a file and a line in [`PAGES`].
 
 mod access;
+mod dashboard;
 mod health;
 mod heat;
 mod log_level;
@@ -30,19 +31,31 @@ use crate::supervisor::{Plan, Server, StartError, Supervisor};
 struct Page {
     method: &'static str,
     path: &'static str,
+    /// It tells nothing, so nobody is asked for a token.
+    is_open: bool,
     /// Makes what answers.
     endpoint: fn(&Rc<Pages>) -> Endpoint,
 }
 
 /// All pages, in the order in which people are told of them.
-const PAGES: [Page; 6] = [
-    Page { method: "GET", path: "/health", endpoint: health::page },
-    Page { method: "GET", path: "/status", endpoint: status::page },
-    Page { method: "GET", path: "/metrics.json", endpoint: metrics::json_page },
-    Page { method: "GET", path: "/heat.json", endpoint: heat::page },
-    Page { method: "GET", path: "/log-level", endpoint: log_level::page },
-    Page { method: "PUT", path: "/log-level", endpoint: log_level::change },
+const PAGES: [Page; 7] = [
+    Page { is_open: true, ..guarded("GET", "/dashboard", dashboard::page) },
+    guarded("GET", "/health", health::page),
+    guarded("GET", "/status", status::page),
+    guarded("GET", "/metrics.json", metrics::json_page),
+    guarded("GET", "/heat.json", heat::page),
+    guarded("GET", "/log-level", log_level::page),
+    guarded("PUT", "/log-level", log_level::change),
 ];
+
+/// A page for whoever has the token, if there is one.
+const fn guarded(
+    method: &'static str,
+    path: &'static str,
+    endpoint: fn(&Rc<Pages>) -> Endpoint,
+) -> Page {
+    Page { method, path, is_open: false, endpoint }
+}
 
 /// The paths of all pages, with commas between.
 pub fn paths() -> String {
@@ -117,15 +130,21 @@ fn app(
     let mut routes = Routes::new().fallback(Endpoint::of_head(move |_: &Request<'_>| {
         Response::text(elsewhere.clone()).with_status(404)
     }));
+    let mut guarded = Routes::new();
     for page in &PAGES {
-        routes = routes.on(page.method, page.path, (page.endpoint)(pages));
-    }
-    routes = routes.with(BodyLimit::new(BODY_BYTES));
-    if named {
-        routes = routes.with(access::OwnNames);
+        let endpoint = (page.endpoint)(pages);
+        match page.is_open {
+            true => routes = routes.on(page.method, page.path, endpoint),
+            false => guarded = guarded.on(page.method, page.path, endpoint),
+        }
     }
     if let Some(token) = token {
-        routes = routes.with(access::bearer(token)?);
+        guarded = guarded.with(access::bearer(token.clone())?);
+        routes = routes.with_fallback(access::bearer(token)?);
+    }
+    routes = routes.nest("", guarded).with(BodyLimit::new(BODY_BYTES));
+    if named {
+        routes = routes.with(access::OwnNames);
     }
     #[cfg(feature = "cli")]
     {

@@ -1,0 +1,167 @@
+//! `/dashboard`, in a real browser.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use crate::browser::{chromium, page};
+use crate::client::GET;
+use crate::process::{PATIENCE, Program, scratch};
+
+const TOKEN: &str = "3fzK9vWqLr0uX2bN";
+
+/// Has a server answer as long as this lives, so that there is something to see.
+struct Traffic(Arc<AtomicBool>);
+
+impl Traffic {
+    fn start(address: SocketAddr) -> Traffic {
+        let stop = Arc::<AtomicBool>::default();
+        let told = Arc::clone(&stop);
+        thread::spawn(move || {
+            let mut stream = TcpStream::connect(address).unwrap();
+            let mut answer = [0; 4096];
+            while !told.load(Ordering::Relaxed) {
+                stream.write_all(GET).unwrap();
+                assert!(stream.read(&mut answer).unwrap() > 0);
+            }
+        });
+        Traffic(stop)
+    }
+}
+
+impl Drop for Traffic {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A listener before the admin listener, whose page has one more script, and which answers only some
+/// questions.
+struct Front {
+    address: SocketAddr,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Front {
+    /// Adds `script` to the page; answers the nth question for figures if `answers` says so.
+    fn start(admin: &str, script: &'static str, answers: fn(usize) -> bool) -> Front {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let asked = Arc::<AtomicUsize>::default();
+        let (admin, count) = (admin.to_owned(), Arc::clone(&asked));
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let (admin, count) = (admin.clone(), Arc::clone(&count));
+                // A browser that leaves early is its own affair.
+                thread::spawn(move || forward(client, &admin, script, &count, answers));
+            }
+        });
+        Front { address, asked }
+    }
+}
+
+/// Answers one question.
+fn forward(
+    mut client: TcpStream,
+    admin: &str,
+    script: &str,
+    asked: &AtomicUsize,
+    answers: fn(usize) -> bool,
+) -> std::io::Result<()> {
+    client.set_read_timeout(Some(PATIENCE))?;
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        client.read_exact(&mut byte)?;
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8_lossy(&head).replace("keep-alive", "close");
+    if head.starts_with("GET /metrics.json") && !answers(asked.fetch_add(1, Ordering::Relaxed)) {
+        return Ok(());
+    }
+    // Compressed answers could not be added to.
+    let head: String =
+        head.split_inclusive("\r\n").filter(|line| !line.starts_with("Accept-Enc")).collect();
+    let mut server = TcpStream::connect(admin)?;
+    server.write_all(head.as_bytes())?;
+    let mut answer = Vec::new();
+    server.read_to_end(&mut answer)?;
+    if head.starts_with("GET /dashboard") {
+        let text = String::from_utf8_lossy(&answer);
+        let (_, page) = text.split_once("\r\n\r\n").unwrap();
+        let page = page.replace("</body>", &format!("<script>{script}</script></body>"));
+        let length = page.len();
+        let fields = "Content-Type: text/html\r\nConnection: close";
+        answer =
+            format!("HTTP/1.1 200 OK\r\n{fields}\r\nContent-Length: {length}\r\n\r\n{page}").into();
+    }
+    client.write_all(&answer)
+}
+
+#[test]
+fn the_page_shows_what_happens_under_its_own_policy() {
+    let Some(browser) = chromium() else { return };
+    let program = Program::fixed(&["--admin", "127.0.0.1:0"]);
+    let _traffic = Traffic::start(program.address());
+    let response = program.admin().get("/dashboard");
+    assert_eq!(response.field("content-type"), Some("text/html; charset=utf-8"));
+    assert!(response.field("content-security-policy").unwrap().contains("default-src 'none'"));
+    let shown = page(&browser, &format!("http://{}/dashboard", program.admin_address()));
+    for part in [
+        r#"<span id="state" role="status" class="live">live</span>"#,
+        " since start",
+        "1 loop",
+        "Latency over time; in the last",
+        r#"<th scope="row" title="0">0</th>"#,
+    ] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let rate = shown.split(r#"<b id="t-requests">"#).nth(1).unwrap().split('<').next().unwrap();
+    assert!(rate.ends_with("/s") && rate != "0/s", "{rate}");
+    program.stop();
+}
+
+#[test]
+fn the_page_asks_for_the_token_and_sends_it() {
+    let Some(browser) = chromium() else { return };
+    let file = scratch("dashboard-token");
+    std::fs::write(&file, TOKEN).unwrap();
+    let token = file.to_str().unwrap();
+    let program = Program::fixed(&["--admin", "127.0.0.1:0", "--admin-token-file", token]);
+    assert_eq!(program.admin().get("/metrics.json").status, 401);
+    assert_eq!(program.admin().get("/nowhere").status, 401);
+    let shown = page(&browser, &format!("http://{}/dashboard", program.admin_address()));
+    assert!(
+        shown.contains(">locked</span>") && shown.contains(r#"<div id="all" hidden"#),
+        "{shown}"
+    );
+    // As a user types it.
+    const TYPE: &str = "setTimeout(() => {
+        document.getElementById('token').value = '3fzK9vWqLr0uX2bN';
+        document.getElementById('ask').requestSubmit();
+    }, 500)";
+    let front = Front::start(program.admin_address(), TYPE, |_| true);
+    let shown = page(&browser, &format!("http://{}/dashboard", front.address));
+    assert!(shown.contains(">live</span>"), "{shown}");
+    program.stop();
+    std::fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn the_page_says_when_the_server_has_gone_and_that_it_is_back() {
+    let Some(browser) = chromium() else { return };
+    const WATCH: &str = "const seen = [];
+        new MutationObserver(() => {
+            const words = document.getElementById('state').textContent;
+            if (seen.at(-1) !== words) seen.push(words);
+            document.body.dataset.seen = seen.join();
+        }).observe(document.getElementById('state'), { childList: true });";
+    let program = Program::fixed(&["--admin", "127.0.0.1:0"]);
+    let front = Front::start(program.admin_address(), WATCH, |asked| !(2..4).contains(&asked));
+    let shown = page(&browser, &format!("http://{}/dashboard", front.address));
+    assert!(shown.contains(r#"data-seen="live,no answer,live""#), "{shown}");
+    assert!(front.asked.load(Ordering::Relaxed) > 4);
+    program.stop();
+}
