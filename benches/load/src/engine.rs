@@ -102,6 +102,8 @@ pub(crate) struct Engine<'plan> {
     /// and since when there has been one.
     free: VecDeque<Key>,
     free_since: u64,
+    /// Since when there was one when this turn's nudges were given.
+    nudged_since: u64,
     in_flight: u64,
     /// The last response or opened connection, or the last time that nothing was owed.
     progress: u64,
@@ -144,6 +146,7 @@ impl<'plan> Engine<'plan> {
             retries: VecDeque::new(),
             free: VecDeque::new(),
             free_since: 0,
+            nudged_since: 0,
             in_flight: 0,
             progress: 0,
             supply,
@@ -239,7 +242,7 @@ impl Protocol for Engine<'_> {
             }
             Event::Nudged => {
                 conn.free = false;
-                let since = self.free_since;
+                let since = self.nudged_since;
                 self.refill(conn, io, 1, Some(since));
                 Flow::Read
             }
@@ -290,6 +293,7 @@ impl Protocol for Engine<'_> {
             self.supply.close();
             self.stage = Stage::Draining;
         }
+        self.nudged_since = self.free_since;
         for _ in 0..self.supply.waiting().min(self.free.len() as u64) {
             if self.stage != Stage::Over
                 && let Some(key) = self.free.pop_back()

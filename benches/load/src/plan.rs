@@ -279,3 +279,49 @@ fn within(
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan() -> Plan {
+        let request = Request::new("GET", "/", "a", &[], b"").unwrap();
+        Plan::open(&[([127, 0, 0, 1], 80).into()], request, 100.0)
+    }
+
+    #[test]
+    fn a_ramp_has_even_steps_within_the_range() {
+        let rates: Vec<_> = plan()
+            .ramp(1_000.0, 3_000.0, 5)
+            .unwrap()
+            .iter()
+            .map(|plan| match plan.pace {
+                Pace::Open { rate, arrivals: Arrivals::Constant } => rate,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(rates, [1_000.0, 1_500.0, 2_000.0, 2_500.0, 3_000.0]);
+        assert!(matches!(plan().ramp(1.0, 2.0, 1), Err(Error::Range { .. })));
+        assert!(matches!(plan().ramp(0.0, 2.0, 3), Err(Error::Rate { .. })));
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_refused() {
+        let rate = |rate| Pace::Open { rate, arrivals: Arrivals::Poisson };
+        for broken in [
+            Plan { pace: rate(f64::NAN), ..plan() },
+            Plan { pace: rate(1e8), ..plan() },
+            Plan { pipeline: 1_025, ..plan() },
+            Plan { requests: Vec::new(), ..plan() },
+            Plan { requests: vec![Weighted { weight: 0, ..plan().requests.remove(0) }], ..plan() },
+            Plan { stop: Stop::Requests(0), ..plan() },
+            Plan { timeouts: Timeouts { close: Duration::ZERO, ..Default::default() }, ..plan() },
+        ] {
+            assert!(broken.check().is_err(), "{broken:?}");
+        }
+        let closing = Request::new("GET", "/", "a", &[("Connection", "close")], b"").unwrap();
+        let requests = vec![Weighted::new("", closing)];
+        assert!(Plan { requests: requests.clone(), ..plan() }.check().is_ok());
+        assert!(Plan { requests, pipeline: 2, ..plan() }.check().is_err());
+    }
+}

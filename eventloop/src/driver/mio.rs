@@ -146,8 +146,8 @@ impl Mio {
 
     /// Ends waits on time to a few microseconds (Linux), rather than within the millisecond after it in
     /// which a poll does: for protocols that do something at certain times
-    /// ([`Turn::wake_at`](crate::Turn::wake_at)). Costs one more system call for each wait that has an
-    /// end. Deadlines of connections are as coarse as ever.
+    /// ([`Turn::wake_at`](crate::Turn::wake_at)). Costs one more system call for each wait that is to
+    /// end within 2 ms, and one more turn for each longer one that does end. Deadlines of connections are as coarse as ever.
     ///
     /// # Errors
     /// If the operating system gives no timer.
@@ -293,10 +293,14 @@ impl Net for MioNet {
     fn poll(&mut self, wait: Option<Nanos>, ready: &mut Vec<Ready>) -> io::Result<()> {
         #[cfg(target_os = "linux")]
         let wait = match (&self.alarm, wait) {
-            (Some(alarm), Some(after)) if after > Nanos::ZERO => {
-                alarm.set(after)?;
-                None
-            }
+            (Some(alarm), Some(after)) if after > Nanos::ZERO => match after.as_millis() {
+                0..=1 => {
+                    alarm.set(after)?;
+                    None
+                }
+                // The poll's own end will do until shortly before.
+                millis => Some(Nanos::from_millis(millis - 1)),
+            },
             _ => wait,
         };
         match self.poll.poll(&mut self.events, wait.map(Into::into)) {
