@@ -78,13 +78,16 @@ fn simulate(
     let request = plan.requests[0].request.bytes().len();
     let (clients, due) = (Vec::new(), BTreeMap::new());
     let mut server = Server { world: world.clone(), address, request, when, clients, due, seen: 0 };
-    let began = world.now();
+    let (began, mut looked) = (world.now(), 0);
     let deadline = began + Nanos::from_secs(600);
     while worker.turn(Some(QUANTUM)).unwrap() != Stage::Over {
         server.look(began);
         let now = world.now().since(began).0;
         stop.store(interrupt_at.is_some_and(|at| now >= at), Ordering::Relaxed);
-        monitor.look(&meters, Some(Duration::from_nanos(now)));
+        if now >= looked + 10 * MILLI {
+            looked = now;
+            monitor.look(&meters, Some(Duration::from_nanos(now)));
+        }
         assert!(world.now() < deadline, "it does not end");
     }
     let engine = worker.engine();
@@ -180,13 +183,14 @@ fn an_open_loop_shows_a_stall_in_full() {
 #[test]
 fn a_closed_loop_hides_a_stall() {
     let plan = plan(Pace::Closed, 10, seconds(4));
-    let (outcome, seen) = simulate(&plan, 1, Network::NONE, &stalls, None);
+    let late = |at| stalls(at).map(|at| at + MILLI);
+    let (outcome, seen) = simulate(&plan, 1, Network::NONE, &late, None);
     assert_adds_up(&outcome);
     assert_eq!(outcome.answered, seen);
-    assert!(outcome.answered > 100_000);
-    assert!((SECOND - MILLI..SECOND + 2 * MILLI).contains(&outcome.response_time.max()));
+    assert!(outcome.answered > 20_000, "{}", outcome.answered);
+    assert!((SECOND - 2 * MILLI..SECOND + 3 * MILLI).contains(&outcome.response_time.max()));
     // A second of nothing is ten slow responses.
-    assert!(outcome.response_time.quantile(0.999) < MILLI);
+    assert!(outcome.response_time.quantile(0.999) < 2 * MILLI);
 }
 
 #[test]
@@ -260,7 +264,7 @@ fn a_run_that_is_interrupted_says_so_and_ends() {
 #[test]
 fn seeds_add_up() {
     let seeds = std::env::var("CORELANE_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
-    for seed in 0..seeds.unwrap_or(40_u64) {
+    for seed in 0..seeds.unwrap_or(100_u64) {
         let pace = match seed % 3 {
             0 => Pace::Closed,
             1 => open(200.0),
