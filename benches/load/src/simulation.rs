@@ -263,32 +263,44 @@ fn a_run_that_is_interrupted_says_so_and_ends() {
 /// answered. And a seed is a run.
 #[test]
 fn seeds_add_up() {
-    let seeds = std::env::var("CORELANE_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
-    for seed in 0..seeds.unwrap_or(100_u64) {
-        let pace = match seed % 3 {
-            0 => Pace::Closed,
-            1 => open(200.0),
-            _ => Pace::Open { rate: 300.0, arrivals: Arrivals::Poisson },
-        };
-        let stop = if seed % 2 == 0 { Stop::Requests(150) } else { seconds(1) };
-        let mut plan = Plan { seed, pipeline: 1 + seed as usize % 4, ..plan(pace, 8, stop) };
-        let other = Weighted { weight: 3, ..plan.requests[0].clone() };
-        plan.requests.push(other);
-        plan.timeouts.response = Duration::from_secs(2);
-        let lossless = seed % 5 < 2;
-        let network = if lossless { Network::LOSSLESS } else { Network::ALL };
-        let run = || simulate(&plan, seed, network, &|at| Some(at + at % 7 * MILLI), None);
-        let (outcome, seen) = run();
-        assert_adds_up(&outcome);
-        assert!(
-            seen >= outcome.answered && seen <= outcome.sent,
-            "seed {seed}: {seen} {outcome:?}"
-        );
-        if lossless {
-            let faults = outcome.faults.total() - outcome.faults.unsent;
-            assert_eq!((faults, outcome.answered), (0, seen), "seed {seed}: {outcome:?}");
+    let number = |name| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
+    let seeds = match number("CORELANE_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("CORELANE_SEEDS").unwrap_or(100),
+    };
+    for seed in seeds {
+        let run = std::panic::catch_unwind(|| seed_adds_up(seed));
+        if let Err(panic) = run {
+            eprintln!(
+                "seed {seed} fails; replay it with: CORELANE_SEED={seed} cargo test -p corelane-load \
+                 --lib --release -- seeds_add_up"
+            );
+            std::panic::resume_unwind(panic);
         }
-        let (again, seen_again) = run();
-        assert_eq!((seen_again, again.response_time), (seen, outcome.response_time), "seed {seed}");
     }
+}
+
+fn seed_adds_up(seed: u64) {
+    let pace = match seed % 3 {
+        0 => Pace::Closed,
+        1 => open(200.0),
+        _ => Pace::Open { rate: 300.0, arrivals: Arrivals::Poisson },
+    };
+    let stop = if seed.is_multiple_of(2) { Stop::Requests(150) } else { seconds(1) };
+    let mut plan = Plan { seed, pipeline: 1 + seed as usize % 4, ..plan(pace, 8, stop) };
+    let other = Weighted { weight: 3, ..plan.requests[0].clone() };
+    plan.requests.push(other);
+    plan.timeouts.response = Duration::from_secs(2);
+    let lossless = seed % 5 < 2;
+    let network = if lossless { Network::LOSSLESS } else { Network::ALL };
+    let run = || simulate(&plan, seed, network, &|at| Some(at + at % 7 * MILLI), None);
+    let (outcome, seen) = run();
+    assert_adds_up(&outcome);
+    assert!(seen >= outcome.answered && seen <= outcome.sent, "{seen} {outcome:?}");
+    if lossless {
+        let faults = outcome.faults.total() - outcome.faults.unsent;
+        assert_eq!((faults, outcome.answered), (0, seen), "{outcome:?}");
+    }
+    let (again, seen_again) = run();
+    assert_eq!((seen_again, again.response_time), (seen, outcome.response_time));
 }
