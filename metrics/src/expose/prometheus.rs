@@ -60,7 +60,7 @@ impl Format {
     }
 }
 
-/// Writes all values. Takes about 20 µs, and 5 µs for each histogram.
+/// Writes all values. Takes about 40 µs for 90 counters and 10 histograms, without the snapshot.
 ///
 /// ```
 /// use corelane_metrics::expose::prometheus::{Format, render};

@@ -47,8 +47,6 @@ enum Number {
     Nanoseconds(i128),
 }
 
-type Label<'a> = (&'a str, &'a str);
-
 impl Writer {
     pub(super) fn new(format: Format) -> Self {
         Self { format, text: String::new() }
@@ -94,24 +92,24 @@ impl Writer {
             true => Number::Nanoseconds(i128::from(value)),
             false => Number::Count(value),
         };
+        let bounds: Vec<_> =
+            bounds(description.unit).map(|bound| (bound, self.bound(number(bound)))).collect();
         for series in &family.series {
-            let plain = || labels(series.description());
+            let labels = labels(series.description());
             let merged = series.merged();
             let mut buckets = merged.buckets().peekable();
             let mut cumulative = 0_u64;
-            for bound in bounds(description.unit) {
+            for (bound, le) in &bounds {
                 // Every bucket lies on one side of the bound.
-                while let Some(bucket) = buckets.next_if(|bucket| bucket.highest <= bound) {
+                while let Some(bucket) = buckets.next_if(|bucket| bucket.highest <= *bound) {
                     cumulative = cumulative.wrapping_add(bucket.count);
                 }
-                let le = self.bound(number(bound));
-                let labels = labels(series.description()).chain([("le", le.as_str())]);
-                self.sample(&name, "_bucket", labels, Number::Count(cumulative));
+                self.sample(&name, "_bucket", &[&labels, le], Number::Count(cumulative));
             }
             let all = Number::Count(merged.count());
-            self.sample(&name, "_bucket", plain().chain([("le", "+Inf")]), all);
-            self.sample(&name, "_sum", plain(), number(merged.sum()));
-            self.sample(&name, "_count", plain(), all);
+            self.sample(&name, "_bucket", &[&labels, "le=\"+Inf\""], all);
+            self.sample(&name, "_sum", &[&labels], number(merged.sum()));
+            self.sample(&name, "_count", &[&labels], all);
         }
     }
 
@@ -147,7 +145,7 @@ impl Writer {
             let unit = ["seconds", "bytes"].into_iter().find(|unit| name.ends_with(unit));
             let name = format!("process_{name}");
             self.head(kind, &name, unit.unwrap_or(""), help);
-            self.sample(&name, suffix(kind), [].into_iter(), number);
+            self.sample(&name, suffix(kind), &[], number);
         }
     }
 
@@ -161,7 +159,8 @@ impl Writer {
         let name = naming.family();
         self.head(kind, &name, naming.unit, &family.description.help);
         for series in &family.series {
-            self.sample(&name, suffix(kind), labels(series.description()), total(series));
+            let labels = labels(series.description());
+            self.sample(&name, suffix(kind), &[&labels], total(series));
         }
     }
 
@@ -180,9 +179,8 @@ impl Writer {
         let help = format!("{} (By loop.)", family.description.help);
         self.head(kind, &name, naming.unit, help.trim_start());
         for index in 0..loops {
-            let label = index.to_string();
-            let labels = [("loop", label.as_str())].into_iter();
-            self.sample(&name, suffix(kind), labels, value(series, index));
+            let label = format!("loop=\"{index}\"");
+            self.sample(&name, suffix(kind), &[&label], value(series, index));
         }
     }
 
@@ -196,44 +194,34 @@ impl Writer {
         };
         self.push(format_args!("# HELP {family}{suffix} "));
         // Quotes are escaped in OpenMetrics only.
-        self.escaped(help, self.format == Format::OpenMetrics);
+        push_escaped(&mut self.text, help, self.format == Format::OpenMetrics);
         self.push(format_args!("\n# TYPE {family}{suffix} {kind}\n"));
         if self.format == Format::OpenMetrics && !unit.is_empty() {
             self.push(format_args!("# UNIT {family} {unit}\n"));
         }
     }
 
-    fn sample<'a>(
-        &mut self,
-        name: &str,
-        suffix: &str,
-        labels: impl Iterator<Item = Label<'a>>,
-        number: Number,
-    ) {
-        self.push(format_args!("{name}{suffix}"));
+    /// One line; `labels` are as they are written, and may be empty.
+    fn sample(&mut self, name: &str, suffix: &str, labels: &[&str], number: Number) {
+        self.text.push_str(name);
+        self.text.push_str(suffix);
         let mut separator = '{';
-        for (key, value) in labels {
-            self.push(format_args!("{separator}{key}=\""));
-            self.escaped(value, true);
-            self.text.push('"');
+        for labels in labels.iter().filter(|labels| !labels.is_empty()) {
+            self.text.push(separator);
+            self.text.push_str(labels);
             separator = ',';
         }
-        if separator == ',' {
-            self.text.push('}');
-        }
-        self.text.push(' ');
+        self.text.push_str(if separator == ',' { "} " } else { " " });
         self.number(number);
         self.text.push('\n');
     }
 
-    /// The value of the label `le`, which OpenMetrics wants to look like a fraction.
+    /// The label `le`, whose value OpenMetrics wants to look like a fraction.
     fn bound(&self, bound: Number) -> String {
         let mut writer = Self::new(self.format);
         writer.number(bound);
-        if self.format == Format::OpenMetrics && !writer.text.contains('.') {
-            writer.text.push_str(".0");
-        }
-        writer.text
+        let whole = self.format == Format::OpenMetrics && !writer.text.contains('.');
+        format!("le=\"{}{}\"", writer.text, if whole { ".0" } else { "" })
     }
 
     fn number(&mut self, number: Number) {
@@ -249,17 +237,6 @@ impl Writer {
         }
     }
 
-    fn escaped(&mut self, text: &str, quotes: bool) {
-        for c in text.chars() {
-            match c {
-                '\\' => self.text.push_str("\\\\"),
-                '\n' => self.text.push_str("\\n"),
-                '"' if quotes => self.text.push_str("\\\""),
-                c => self.text.push(c),
-            }
-        }
-    }
-
     fn push(&mut self, text: std::fmt::Arguments<'_>) {
         self.text.write_fmt(text).expect("a String takes all");
     }
@@ -269,6 +246,27 @@ fn suffix(kind: Kind) -> &'static str {
     if kind == Kind::Counter { "_total" } else { "" }
 }
 
-fn labels(description: &Description) -> impl Iterator<Item = Label<'_>> {
-    description.labels.iter().map(|(key, value)| (&**key, &**value))
+/// The labels of a series as they are written.
+fn labels(description: &Description) -> String {
+    let mut text = String::new();
+    for (key, value) in &description.labels {
+        text.push_str(if text.is_empty() { "" } else { "," });
+        text.push_str(key);
+        text.push_str("=\"");
+        push_escaped(&mut text, value, true);
+        text.push('"');
+    }
+    text
+}
+
+fn push_escaped(text: &mut String, plain: &str, quotes: bool) {
+    let special = |c: char| matches!(c, '\\' | '\n') || (quotes && c == '"');
+    let mut rest = plain;
+    while let Some(at) = rest.find(special) {
+        text.push_str(&rest[..at]);
+        text.push('\\');
+        text.push_str(if rest[at..].starts_with('\n') { "n" } else { &rest[at..=at] });
+        rest = &rest[at + 1..];
+    }
+    text.push_str(rest);
 }
