@@ -37,8 +37,11 @@ impl Drop for Traffic {
     }
 }
 
-/// A listener before the admin listener, whose page has one more script, and which answers only some
-/// questions.
+/// A name that would be more than a name in a page that is put together from text.
+const HOSTILE: &str = "<img src=x onerror=document.title='owned'>";
+
+/// A listener before the admin listener, whose page has one more script and no policy, whose figures have
+/// a [`HOSTILE`] name, and which answers only some questions.
 struct Front {
     address: SocketAddr,
     asked: Arc<AtomicUsize>,
@@ -88,16 +91,18 @@ fn forward(
     server.write_all(head.as_bytes())?;
     let mut answer = Vec::new();
     server.read_to_end(&mut answer)?;
-    if head.starts_with("GET /dashboard") {
-        let text = String::from_utf8_lossy(&answer);
-        let (_, page) = text.split_once("\r\n\r\n").unwrap();
-        let page = page.replace("</body>", &format!("<script>{script}</script></body>"));
-        let length = page.len();
-        let fields = "Content-Type: text/html\r\nConnection: close";
-        answer =
-            format!("HTTP/1.1 200 OK\r\n{fields}\r\nContent-Length: {length}\r\n\r\n{page}").into();
-    }
-    client.write_all(&answer)
+    let text = String::from_utf8_lossy(&answer);
+    let (fields, body) = text.split_once("\r\n\r\n").unwrap();
+    let (kind, body) = if head.starts_with("GET /dashboard") {
+        ("text/html", body.replace("</body>", &format!("<script>{script}</script></body>")))
+    } else if head.starts_with("GET /metrics.json") && fields.contains(" 200 ") {
+        ("application/json", body.replace("\"finished\"", &format!("\"{HOSTILE}\"")))
+    } else {
+        return client.write_all(&answer);
+    };
+    let length = body.len();
+    let fields = format!("Content-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close");
+    client.write_all(format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n{body}").as_bytes())
 }
 
 #[test]
@@ -159,9 +164,14 @@ fn the_page_says_when_the_server_has_gone_and_that_it_is_back() {
             document.body.dataset.seen = seen.join();
         }).observe(document.getElementById('state'), { childList: true });";
     let program = Program::fixed(&["--admin", "127.0.0.1:0"]);
+    // One connection that ended, so that the reason is told.
+    assert_eq!(program.connect().ask(GET).status, 200);
     let front = Front::start(program.admin_address(), WATCH, |asked| !(2..4).contains(&asked));
     let shown = page(&browser, &format!("http://{}/dashboard", front.address));
     assert!(shown.contains(r#"data-seen="live,no answer,live""#), "{shown}");
+    // Nobody has a policy here that would forbid it: names are only ever text.
+    assert!(shown.contains("&lt;img src=x onerror="), "{shown}");
+    assert!(!shown.contains("<img") && !shown.contains(">owned<"), "{shown}");
     assert!(front.asked.load(Ordering::Relaxed) > 4);
     program.stop();
 }
