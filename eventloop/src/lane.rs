@@ -109,6 +109,12 @@ impl<P: Protocol> Lane<P> {
         &self.services.stats
     }
 
+    /// Mail for the lane that it has not taken yet.
+    pub fn mail_waiting(&self) -> usize {
+        let post = &self.services.post;
+        (0..post.sources()).map(|source| post.waiting(source)).sum()
+    }
+
     /// The pool that the lane's buffers come from.
     pub fn pool(&self) -> &Pool {
         &self.services.pool

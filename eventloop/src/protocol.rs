@@ -104,6 +104,10 @@ pub trait Protocol {
     fn turn(&mut self, turn: &mut Turn<'_, Self::Mail>) {
         let _ = turn;
     }
+
+    /// Called once per turn, after what the kernel takes of the output has left and
+    /// [`Event::Sent`] was told: the place to publish what was counted.
+    fn settled(&mut self) {}
 }
 
 /// Why a connection is stepped. Closed on purpose: everything that can happen can be logged,

@@ -15,8 +15,10 @@ pub struct LaneStats {
     pub stale_events: u64,
     /// Connections accepted and admitted.
     pub accepted: u64,
-    /// Connections closed right after accept, by admission or because the protocol refused.
+    /// Connections closed right after accept by admission.
     pub refused: u64,
+    /// Connections closed right after accept because the protocol or the lane's own limit refused.
+    pub declined: u64,
     /// Failed calls of accept, other than "nothing there".
     pub accept_errors: u64,
     /// Outbound connections established.

@@ -29,7 +29,7 @@ use crate::registry::{CounterId, Description, GaugeId, HistogramId, Schema, Shar
 /// assert_eq!(requests.total(), 5);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     loops: usize,
     counters: Vec<Series<u64>>,
@@ -42,12 +42,12 @@ impl Snapshot {
         let counter = |(cell, description): (u32, Arc<Description>)| {
             let value = |cells: &ShardCells| cells.counter(cell as usize);
             let per_loop = shards.iter().map(|shard| shard.as_ref().map_or(0, value)).collect();
-            Series { cell, description, per_loop }
+            Series { cell, description, per_loop, apart: 0 }
         };
         let gauge = |(cell, description): (u32, Arc<Description>)| {
             let value = |cells: &ShardCells| cells.gauge(cell as usize);
             let per_loop = shards.iter().map(|shard| shard.as_ref().map_or(0, value)).collect();
-            Series { cell, description, per_loop }
+            Series { cell, description, per_loop, apart: 0 }
         };
         let histogram = |(cell, description): (u32, Arc<Description>)| {
             let value = |cells: &ShardCells| cells.histogram(cell as usize);
@@ -60,6 +60,28 @@ impl Snapshot {
             gauges: schema.gauges.present().into_iter().map(gauge).collect(),
             histograms: schema.histograms.present().into_iter().map(histogram).collect(),
         }
+    }
+
+    /// Puts the counters and gauges of another registry behind these: figures of the process, which no
+    /// loop has. Their totals stay; they have no values per loop, and no ids here.
+    ///
+    /// ```
+    /// use corelane_metrics::Registry;
+    ///
+    /// let mut builder = Registry::builder();
+    /// let reloads = builder.counter("reloads_total", "Reloads.");
+    /// let of_process = builder.build()?;
+    /// of_process.shard(0)?.add(reloads, 3);
+    ///
+    /// let mut snapshot = Registry::builder().build()?.snapshot();
+    /// snapshot.append(&of_process.snapshot());
+    /// let reloads = snapshot.counter("reloads_total", &[]).expect("it was appended");
+    /// assert_eq!((reloads.total(), reloads.per_loop()), (3, &[][..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn append(&mut self, other: &Self) {
+        self.counters.extend(other.counters.iter().map(|series| series.apart(series.total())));
+        self.gauges.extend(other.gauges.iter().map(|series| series.apart(series.total())));
     }
 
     /// The number of loops: one more than the highest index whose shard was ever taken.
@@ -119,7 +141,7 @@ impl Snapshot {
     pub fn delta(&self, earlier: &Self) -> Self {
         let counters = self.counters.iter().map(|series| {
             let before = place(&earlier.counters, series.cell as usize, |series| series.cell);
-            series.since(before.map_or(&[], |before| earlier.counters[before].per_loop()))
+            series.since(before.map(|before| &earlier.counters[before]))
         });
         let histograms = self.histograms.iter().map(|series| {
             match place(&earlier.histograms, series.cell as usize, |series| series.cell) {
@@ -148,7 +170,12 @@ pub struct Series<T> {
     cell: u32,
     description: Arc<Description>,
     per_loop: Vec<T>,
+    /// What no loop has.
+    apart: T,
 }
+
+/// The first cell of series that were appended: no cell of a registry is so high.
+const APPENDED: u32 = 1 << 31;
 
 impl<T> Series<T> {
     /// Name, labels, help and unit.
@@ -156,30 +183,40 @@ impl<T> Series<T> {
         &self.description
     }
 
-    /// The value of each loop.
+    /// The value of each loop; none, of a figure that no loop has.
     pub fn per_loop(&self) -> &[T] {
         &self.per_loop
+    }
+
+    /// The same with this value, which no loop has.
+    fn apart(&self, apart: T) -> Self {
+        let cell = self.cell | APPENDED;
+        Self { cell, description: Arc::clone(&self.description), per_loop: Vec::new(), apart }
     }
 }
 
 impl Series<u64> {
     /// The sum over all loops.
     pub fn total(&self) -> u64 {
-        self.per_loop.iter().fold(0, |total, value| total.wrapping_add(*value))
+        self.per_loop.iter().fold(self.apart, |total, value| total.wrapping_add(*value))
     }
 
-    fn since(&self, before: &[u64]) -> Self {
-        let before = before.iter().copied().chain(std::iter::repeat(0));
-        let per_loop =
-            self.per_loop.iter().zip(before).map(|(now, then)| now.saturating_sub(then)).collect();
-        Self { cell: self.cell, description: Arc::clone(&self.description), per_loop }
+    fn since(&self, before: Option<&Self>) -> Self {
+        let then = before.into_iter().flat_map(|before| before.per_loop.iter().copied());
+        let pairs = self.per_loop.iter().zip(then.chain(std::iter::repeat(0)));
+        Self {
+            cell: self.cell,
+            description: Arc::clone(&self.description),
+            per_loop: pairs.map(|(now, then)| now.saturating_sub(then)).collect(),
+            apart: self.apart.saturating_sub(before.map_or(0, |before| before.apart)),
+        }
     }
 }
 
 impl Series<i64> {
     /// The sum over all loops.
     pub fn total(&self) -> i64 {
-        self.per_loop.iter().fold(0, |total, value| total.wrapping_add(*value))
+        self.per_loop.iter().fold(self.apart, |total, value| total.wrapping_add(*value))
     }
 }
 

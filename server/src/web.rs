@@ -290,7 +290,8 @@ impl WebServer {
         }
         let WebServer { plan, http, roots, admin, .. } = self;
         let mut supervisor = Supervisor::new(plan);
-        let metrics = HttpMetrics::declare(supervisor.metrics());
+        let names = supervisor.listener_names();
+        let metrics = HttpMetrics::declare(supervisor.metrics()).with_listeners(names);
         let latency = metrics.latency();
         let own = declare(supervisor.metrics());
         let start = supervisor.start(move |_: LaneId, shard: Rc<Shard>| {

@@ -135,6 +135,7 @@ impl<N: Net> Reactor<N> {
         lane.services().stats.busy += busy.0;
         self.after_flush(lane);
         self.reap(lane);
+        lane.parts().0.settled();
         lane.give_back();
         self.register_newcomers(lane);
         self.send_away(lane);
@@ -304,7 +305,7 @@ impl<N: Net> Reactor<N> {
         eager: bool,
     ) {
         let Some(key) = lane.open(peer, Origin::Accepted(listener)) else {
-            lane.services().stats.refused += 1;
+            lane.services().stats.declined += 1;
             lane.note_refused(peer, "by this loop, which is full, or by its protocol");
             lane.admit().release();
             return self.net.close(socket, true);

@@ -4,6 +4,7 @@ use corelane_eventloop::{Luggage, Nanos};
 use corelane_parser::http1::encode::Connection;
 use corelane_parser::http1::{Head, Method, Phase, RequestMachine, Version};
 
+use crate::metrics::{Unsent, method_index};
 use crate::pace::Pace;
 use crate::slots::Slots;
 
@@ -16,9 +17,8 @@ pub struct Conn<R> {
     pub(crate) slots: Option<Box<Slots>>,
     /// When the current request's first byte came; `None` between requests.
     pub(crate) since: Option<Nanos>,
-    /// Answered and not yet handed to the kernel: when the earliest of them began, and how many.
-    pub(crate) unsent_since: Nanos,
-    pub(crate) unsent: u32,
+    /// Answered and not yet handed to the kernel.
+    pub(crate) unsent: Unsent,
     /// How many requests were answered.
     pub(crate) answered: u32,
     /// When the connection came in.
@@ -58,12 +58,20 @@ pub(crate) struct Manner {
     pub(crate) safe: bool,
     /// All of its body has come.
     pub(crate) whole: bool,
+    /// The method's place among those that are counted.
+    pub(crate) method: u8,
 }
 
 impl Manner {
     /// For what is not the answer to a request, or to none that could be read.
-    pub(crate) const LAST: Manner =
-        Manner { keep_alive: false, http10: false, head_only: false, safe: true, whole: true };
+    pub(crate) const LAST: Manner = Manner {
+        keep_alive: false,
+        http10: false,
+        head_only: false,
+        safe: true,
+        whole: true,
+        method: 0,
+    };
 
     /// What the head of a request asks for.
     pub(crate) fn of(head: &Head<'_>) -> Manner {
@@ -73,6 +81,7 @@ impl Manner {
             head_only: matches!(head.method(), Method::Head),
             safe: matches!(head.method(), Method::Get | Method::Head | Method::Options),
             whole: true,
+            method: method_index(head.method()),
         }
     }
 
@@ -99,8 +108,7 @@ impl<R> Conn<R> {
             request: None,
             slots: None,
             since: None,
-            unsent_since: Nanos::ZERO,
-            unsent: 0,
+            unsent: Unsent::NONE,
             answered: 0,
             opened: now,
             closing: false,
@@ -111,7 +119,7 @@ impl<R> Conn<R> {
 
     /// What it is on the way to another lane, if nothing of it is under way.
     pub(crate) fn pack(self) -> Result<Luggage, Conn<R>> {
-        let busy = self.request.is_some() || self.unsent > 0 || self.closing || self.ended;
+        let busy = self.request.is_some() || !self.unsent.is_empty() || self.closing || self.ended;
         if busy || !self.is_idle() || self.machine.phase() != Phase::Head {
             return Err(self);
         }

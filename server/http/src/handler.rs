@@ -5,6 +5,7 @@ use corelane_parser::http1::{Head, HttpDate};
 
 use crate::config::HttpConfig;
 use crate::context::Context;
+use crate::metrics::RouteNames;
 use crate::reply::{Replied, Reply};
 
 /// Answers the requests of one lane: once per request. Usually that is after its body has arrived whole and
@@ -37,6 +38,12 @@ pub trait Handler {
     /// What is kept of a request while its body arrives. `()` if nothing is needed. Dropped if the
     /// client leaves first.
     type Request;
+
+    /// Names the routes that answers are counted under ([`Reply::of_route`]). Called once, before the
+    /// first request. By default there are none.
+    fn name_routes(&mut self, routes: &RouteNames) {
+        let _ = routes;
+    }
 
     /// A request's head is there. It is a view of the input, and gone once this returns.
     fn begin(&mut self, head: &Head<'_>, context: &mut Context<'_>) -> Self::Request;
@@ -72,6 +79,11 @@ pub trait Handler {
     /// The client to whom an answer was promised is gone.
     fn cancel(&mut self, conn: ConnId, ticket: Ticket) {
         let _ = (conn, ticket);
+    }
+
+    /// How many requests are worked on by futures, for the metrics.
+    fn in_flight(&self) -> usize {
+        0
     }
 
     /// Once per turn: the place to work on what was promised.

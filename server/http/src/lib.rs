@@ -27,6 +27,6 @@ pub use conn::Conn;
 pub use content::{Content, Produce, Produced, Sink};
 pub use context::Context;
 pub use handler::{Handler, HttpMail, Intake, Ticket, Wakes};
-pub use metrics::{HttpCounters, HttpMetrics};
+pub use metrics::{HttpCounters, HttpMetrics, RouteId, RouteNames};
 pub use protocol::Http;
 pub use reply::{Replied, Reply};

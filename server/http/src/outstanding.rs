@@ -1,12 +1,13 @@
 //! What becomes of answers that could not leave at once.
 
-use corelane_eventloop::{Flow, Full, Io, Nanos, OutQueue, Parts, Stage, Turn};
+use corelane_eventloop::{Flow, Full, Io, Parts, Stage, Turn};
 use corelane_parser::http1::FieldBlock;
 
-use crate::conn::{Conn, Manner};
+use crate::conn::Conn;
 use crate::content::{Produced, Sink, StreamFraming, To};
 use crate::handler::{Handler, HttpMail, Ticket};
 use crate::lookahead::is_blank;
+use crate::metrics::{Kind, RouteId};
 use crate::notes;
 use crate::protocol::{Http, surroundings};
 use crate::reply::{Reply, Rest};
@@ -30,17 +31,8 @@ impl<H: Handler> Http<H> {
     /// Gives an answer that is not in the output its place in the order. What can leave of it is
     /// moved by the next [`go_on`](Http::go_on).
     #[cold]
-    pub(crate) fn put_aside(
-        &mut self,
-        conn: &mut Conn<H::Request>,
-        rest: Rest,
-        out: OutQueue,
-        manner: Manner,
-        since: Nanos,
-    ) {
-        let state = state(rest, manner);
-        conn.closing |= state.ends_connection();
-        let slot = Slot { state, out, manner, since: Some(since) };
+    pub(crate) fn put_aside(&mut self, conn: &mut Conn<H::Request>, slot: Slot) {
+        conn.closing |= slot.state.ends_connection();
         conn.slots.get_or_insert_default().queue.push_back(slot);
     }
 
@@ -85,7 +77,8 @@ impl<H: Handler> Http<H> {
         }
         let mut rest = Rest::None;
         let own = (at > 0).then_some(&mut slot.out);
-        let (out, context) = surroundings(io, own, slot.since.unwrap_or_default());
+        let since = slot.answer.map(|(since, _)| since).unwrap_or_default();
+        let (out, context) = surroundings(io, own, since);
         let reply = Reply {
             out,
             context,
@@ -95,17 +88,20 @@ impl<H: Handler> Http<H> {
             whole: manner.whole,
             date: self.date.date(),
             rest: &mut rest,
+            route: RouteId::default(),
         };
         let replied = self.handler.resume(ticket, reply);
+        let kind = Kind::of(replied, manner.method, io.origin());
         io.note(Stage::Handler, "answered", || notes::answer(replied, &rest));
         if let Rest::Ended = rest {
             rest = Rest::None;
             conn.closing = true;
         }
         if !matches!(rest, Rest::Later(_)) {
-            self.counters.answered(replied);
+            self.counters.answered(replied, kind);
         }
-        slot.state = state(rest, manner);
+        slot.answer = Some((since, kind));
+        slot.state = State::of(rest, manner);
         conn.closing |= slot.state.ends_connection();
     }
 
@@ -113,7 +109,7 @@ impl<H: Handler> Http<H> {
     #[cold]
     pub(crate) fn go_on(&mut self, conn: &mut Conn<H::Request>, io: &mut Io<'_, HttpMail>) -> Flow {
         let moved = self.advance(conn, io);
-        if conn.unsent > 0 {
+        if !conn.unsent.is_empty() {
             io.out().mark();
         }
         match moved {
@@ -192,12 +188,9 @@ impl<H: Handler> Http<H> {
                 }
             };
             if let Some(slot) = slots.queue.pop_front()
-                && let Some(since) = slot.since
+                && let Some((since, kind)) = slot.answer
             {
-                if conn.unsent == 0 {
-                    conn.unsent_since = since;
-                }
-                conn.unsent += 1;
+                conn.unsent.add(kind, since);
             }
             if ended {
                 break;
@@ -215,8 +208,12 @@ impl<H: Handler> Http<H> {
     pub(crate) fn abandon(&mut self, mut slots: Slots, io: &mut Io<'_, HttpMail>) {
         for mut slot in slots.queue.drain(..) {
             io.discard(&mut slot.out);
-            if let State::Waiting(ticket) = slot.state {
-                self.handler.cancel(io.id(), ticket);
+            match slot.state {
+                State::Waiting(ticket) => self.handler.cancel(io.id(), ticket),
+                State::Ready | State::Streaming(..) if slot.answer.is_some() => {
+                    self.counters.unsent(1);
+                }
+                State::Ready | State::Streaming(..) => {}
             }
         }
     }
@@ -233,17 +230,6 @@ impl<H: Handler> Http<H> {
             told += 1;
         }
         self.backlog.drain(..told);
-    }
-}
-
-fn state(rest: Rest, manner: Manner) -> State {
-    match rest {
-        Rest::None | Rest::Ended => State::Ready,
-        Rest::Later(ticket) => State::Waiting(ticket),
-        Rest::Stream(stream) if manner.http10 => {
-            State::Streaming(stream, StreamFraming::UntilClose)
-        }
-        Rest::Stream(stream) => State::Streaming(stream, StreamFraming::Chunked),
     }
 }
 

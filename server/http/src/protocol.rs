@@ -11,7 +11,7 @@ use crate::conn::{Conn, Manner, Pending};
 use crate::context::Context;
 use crate::handler::{Handler, HttpMail, Intake, Wakes};
 use crate::lookahead::{is_blank, is_head, waits_its_turn};
-use crate::metrics::HttpCounters;
+use crate::metrics::{HttpCounters, Kind, RouteId, Timeouts};
 use crate::notes;
 use crate::outstanding::Moved;
 use crate::pace::Pace;
@@ -48,7 +48,8 @@ enum Pass {
 
 impl<H: Handler> Http<H> {
     /// An engine that answers with `handler` and counts into `counters`.
-    pub fn new(handler: H, config: HttpConfig, counters: HttpCounters) -> Http<H> {
+    pub fn new(mut handler: H, config: HttpConfig, counters: HttpCounters) -> Http<H> {
+        handler.name_routes(counters.routes());
         Http { handler, config, date: DateCache::new(0), counters, backlog: Vec::new() }
     }
 
@@ -117,7 +118,7 @@ impl<H: Handler> Http<H> {
                 (None, _) => {}
             }
         }
-        if answered > 0 && conn.unsent > 0 {
+        if answered > 0 && !conn.unsent.is_empty() {
             io.out().mark();
         }
         flow
@@ -321,8 +322,10 @@ impl<H: Handler> Http<H> {
             whole: manner.whole,
             date: self.date.date(),
             rest: &mut rest,
+            route: RouteId::default(),
         };
         let replied = self.handler.reply(request, reply);
+        let kind = Kind::of(replied, manner.method, io.origin());
         io.note(Stage::Handler, "answered", || notes::answer(replied, &rest));
         if let Rest::Ended = rest {
             rest = Rest::None;
@@ -330,16 +333,16 @@ impl<H: Handler> Http<H> {
         }
         if matches!((&rest, &side), (Rest::None, None)) {
             // The usual case: the answer is in the output.
-            if conn.unsent == 0 {
-                conn.unsent_since = since;
-            }
-            conn.unsent += 1;
-            return self.counters.answered(replied);
+            conn.unsent.add(kind, since);
+            return self.counters.answered(replied, kind);
         }
         if !matches!(rest, Rest::Later(_)) {
-            self.counters.answered(replied);
+            self.counters.answered(replied, kind);
         }
-        self.put_aside(conn, rest, side.unwrap_or_default(), manner, since);
+        let answer = Some((since, kind));
+        let slot =
+            Slot { state: State::of(rest, manner), out: side.unwrap_or_default(), manner, answer };
+        self.put_aside(conn, slot);
     }
 
     /// Whether a connection has reached its limit of requests or age.
@@ -380,8 +383,7 @@ impl<H: Handler> Http<H> {
         conn.request = None;
         tracing::debug!(peer = %io.peer(), rule = answer.rule, status = answer.status, "refused");
         io.note(Stage::Parser, "refused", || format!("{}: status {}", answer.rule, answer.status));
-        self.counters.refused(answer.rule);
-        self.counters.response(answer.status);
+        self.counters.refused(answer.rule, answer.status);
         let Some(slots) = &mut conn.slots else {
             refuse::write(answer, head_only, self.date.date(), &mut io.out());
             return Flow::Linger;
@@ -389,7 +391,12 @@ impl<H: Handler> Http<H> {
         // Behind the answers that are still to come.
         let mut out = OutQueue::new();
         refuse::write(answer, head_only, self.date.date(), &mut io.parts(Some(&mut out)).out);
-        slots.queue.push_back(Slot { state: State::Ready, out, manner: Manner::LAST, since: None });
+        slots.queue.push_back(Slot {
+            state: State::Ready,
+            out,
+            manner: Manner::LAST,
+            answer: None,
+        });
         conn.unaware = true;
         io.no_deadline();
         Flow::Pause
@@ -433,6 +440,8 @@ impl<H: Handler> Http<H> {
             return self.standing(conn);
         }
         if conn.is_idle() {
+            let old = self.config.age_max.is_some_and(|most| io.now().since(conn.opened) >= most);
+            self.counters.timed_out(if old { Timeouts::Age } else { Timeouts::Idle });
             return Flow::Finish;
         }
         if conn.is_between() || conn.request.as_ref().is_some_and(|pending| pending.held) {
@@ -444,10 +453,11 @@ impl<H: Handler> Http<H> {
             self.excuse(conn, io);
             return self.standing(conn);
         }
-        let refusal = match conn.machine.phase() {
-            Phase::Head => Refusal::HeadTimeout,
-            Phase::Body => Refusal::BodyTimeout,
+        let (refusal, what) = match conn.machine.phase() {
+            Phase::Head => (Refusal::HeadTimeout, Timeouts::Head),
+            Phase::Body => (Refusal::BodyTimeout, Timeouts::Body),
         };
+        self.counters.timed_out(what);
         self.date.refresh(io.wall().as_secs());
         let head_only = is_head(conn, io.input());
         self.refuse(conn, refusal.into(), head_only, io)
@@ -468,11 +478,6 @@ impl<H: Handler> Http<H> {
         let head_only = is_head(conn, io.input());
         self.refuse(conn, refuse::SHED, head_only, io)
     }
-
-    fn sent(&mut self, conn: &mut Conn<H::Request>, now: Nanos) {
-        let latency = now.since(conn.unsent_since).0;
-        self.counters.latency(latency, u64::from(std::mem::take(&mut conn.unsent)));
-    }
 }
 
 /// Tells the client to go on with its body: behind the answers that are still to come.
@@ -480,7 +485,7 @@ fn go_ahead<R>(conn: &mut Conn<R>, io: &mut Io<'_, HttpMail>) {
     let Some(slots) = &mut conn.slots else { return io.out().put(CONTINUE) };
     let mut out = OutQueue::new();
     io.parts(Some(&mut out)).out.put(CONTINUE);
-    slots.queue.push_back(Slot { state: State::Ready, out, manner: Manner::LAST, since: None });
+    slots.queue.push_back(Slot { state: State::Ready, out, manner: Manner::LAST, answer: None });
 }
 
 /// The output, or a queue that stands in for it, and what surrounds a request.
@@ -519,7 +524,7 @@ impl<H: Handler> Protocol for Http<H> {
             Event::Sent(_) => {
                 // Later answers may still wait: then a later mark is still to come.
                 if io.pending() == 0 {
-                    self.sent(conn, io.now());
+                    conn.unsent.sent(io.now(), &mut self.counters);
                 }
                 self.standing(conn)
             }
@@ -545,7 +550,13 @@ impl<H: Handler> Protocol for Http<H> {
         }
     }
 
-    fn close(&mut self, mut conn: Self::Conn, _why: Closed, io: &mut Io<'_, HttpMail>) {
+    fn close(&mut self, mut conn: Self::Conn, why: Closed, io: &mut Io<'_, HttpMail>) {
+        if why == Closed::SlowReader {
+            self.counters.timed_out(Timeouts::SlowReader);
+        }
+        if !conn.unsent.is_empty() {
+            self.counters.unsent(u64::from(conn.unsent.take()));
+        }
         if let Some(slots) = conn.slots.take() {
             self.abandon(*slots, io);
         }
@@ -566,6 +577,12 @@ impl<H: Handler> Protocol for Http<H> {
         if !self.backlog.is_empty() {
             self.tell(turn);
         }
-        self.counters.publish();
+        self.counters.publish_answered();
+        self.counters.futures(self.handler.in_flight());
+    }
+
+    #[inline]
+    fn settled(&mut self) {
+        self.counters.publish_latencies();
     }
 }

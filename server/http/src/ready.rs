@@ -66,7 +66,7 @@ impl Reply<'_> {
         if !heads.has_date(self.date) {
             heads.set_date(self.date);
         }
-        let replied = Replied { status: 200, malformed: false, panicked: false };
+        let replied = self.replied(200);
         match &ready.content {
             Rest::There if self.connection == Connection::Implied && !self.head_only => {
                 self.out.put(heads.response());

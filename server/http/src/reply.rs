@@ -8,6 +8,7 @@ use corelane_parser::http1::{FieldBlock, HttpDate, Prerendered};
 use crate::content::{Content, Produce};
 use crate::context::Context;
 use crate::handler::Ticket;
+use crate::metrics::RouteId;
 
 /// The chance to answer one request, used up by answering.
 ///
@@ -24,6 +25,8 @@ pub struct Reply<'a> {
     pub(crate) whole: bool,
     pub(crate) date: &'a HttpDate,
     pub(crate) rest: &'a mut Rest,
+    /// What the answer is counted under.
+    pub(crate) route: RouteId,
 }
 
 /// What remains of an answer after its handler returned.
@@ -45,9 +48,22 @@ pub(crate) enum Rest {
 #[must_use = "a handler returns it, to show that it has answered"]
 pub struct Replied {
     pub(crate) status: u16,
-    pub(crate) malformed: bool,
-    /// It stands in for the answer of a handler that panicked.
-    pub(crate) panicked: bool,
+    pub(crate) route: RouteId,
+    pub(crate) fault: Fault,
+}
+
+/// What was wrong with a handler, whose answer was replaced by another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Nothing.
+    #[default]
+    None,
+    /// Its answer was malformed.
+    Malformed,
+    /// It panicked.
+    Panicked,
+    /// It took too long.
+    TimedOut,
 }
 
 impl Replied {
@@ -83,6 +99,18 @@ impl<'a> Reply<'a> {
         &mut self.context
     }
 
+    /// Has the answer counted under this route ([`RouteNames::route`](crate::RouteNames::route)).
+    pub fn of_route(mut self, route: RouteId) -> Reply<'a> {
+        self.route = route;
+        self
+    }
+
+    /// What shows that it was answered.
+    #[inline]
+    pub(crate) fn replied(&self, status: u16) -> Replied {
+        Replied { status, route: self.route, fault: Fault::None }
+    }
+
     /// Whether all of the request's body has come: not if it was not wanted, or the handler answers
     /// early.
     pub fn body_is_whole(&self) -> bool {
@@ -106,7 +134,7 @@ impl<'a> Reply<'a> {
                 self.out.put(response.body());
             }
         }
-        Replied { status, malformed: false, panicked: false }
+        self.replied(status)
     }
 
     /// Answers with heads rendered in advance ([`Prerendered::without_body`]) and a body that many
@@ -121,7 +149,7 @@ impl<'a> Reply<'a> {
         if !self.head_only {
             self.out.push(Chunk::Shared(body.clone()));
         }
-        Replied { status, malformed: false, panicked: false }
+        self.replied(status)
     }
 
     /// Answers with these fields and this body. Date, Content-Length and Connection are added.
@@ -142,7 +170,7 @@ impl<'a> Reply<'a> {
         if self.has_body(status) {
             self.out.put(body);
         }
-        Replied { status, malformed: false, panicked: false }
+        self.replied(status)
     }
 
     /// Answers with these fields and this content. Date, framing and Connection are added.
@@ -191,7 +219,7 @@ impl<'a> Reply<'a> {
                 content => content.put(&mut self.out),
             }
         }
-        Replied { status, malformed: false, panicked: false }
+        self.replied(status)
     }
 
     /// Promises an answer. [`Handler::resume`](crate::Handler::resume) is asked for it once
@@ -199,7 +227,7 @@ impl<'a> Reply<'a> {
     /// the connection wait behind it.
     pub fn later(self, ticket: Ticket) -> Replied {
         *self.rest = Rest::Later(ticket);
-        Replied { status: 0, malformed: false, panicked: false }
+        self.replied(0)
     }
 
     /// Answers for a handler that got its answer wrong.
@@ -218,7 +246,7 @@ impl<'a> Reply<'a> {
         if self.head(500, HEAD_ROOM, typed, framing).is_ok() && !self.head_only {
             self.out.put(MALFORMED);
         }
-        Replied { status: 500, malformed: true, panicked: false }
+        Replied { fault: Fault::Malformed, ..self.replied(500) }
     }
 
     fn has_body(&self, status: u16) -> bool {

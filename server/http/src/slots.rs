@@ -11,6 +11,8 @@ use corelane_eventloop::{Nanos, OutQueue};
 use crate::conn::Manner;
 use crate::content::{Produce, StreamFraming};
 use crate::handler::Ticket;
+use crate::metrics::Kind;
+use crate::reply::Rest;
 
 /// One request whose answer is not in the output yet, or not whole.
 pub(crate) struct Slot {
@@ -18,8 +20,8 @@ pub(crate) struct Slot {
     /// What is ready of it, while others stand in front.
     pub(crate) out: OutQueue,
     pub(crate) manner: Manner,
-    /// When the request began; `None` if this is no answer to be counted.
-    pub(crate) since: Option<Nanos>,
+    /// When the request began, and what it is counted under; `None` if this is no answer to a request.
+    pub(crate) answer: Option<(Nanos, Kind)>,
 }
 
 pub(crate) enum State {
@@ -32,6 +34,18 @@ pub(crate) enum State {
 }
 
 impl State {
+    /// What remains of an answer after its handler returned.
+    pub(crate) fn of(rest: Rest, manner: Manner) -> State {
+        match rest {
+            Rest::None | Rest::Ended => State::Ready,
+            Rest::Later(ticket) => State::Waiting(ticket),
+            Rest::Stream(stream) if manner.http10 => {
+                State::Streaming(stream, StreamFraming::UntilClose)
+            }
+            Rest::Stream(stream) => State::Streaming(stream, StreamFraming::Chunked),
+        }
+    }
+
     /// Whether the connection ends with this answer.
     pub(crate) fn ends_connection(&self) -> bool {
         matches!(self, State::Streaming(_, StreamFraming::UntilClose))

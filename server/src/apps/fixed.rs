@@ -1,6 +1,6 @@
 //! A server that gives every request the same answer.
 
-use corelane_http::{Context, Handler, Replied, Reply};
+use corelane_http::{Context, Handler, Replied, Reply, RouteId, RouteNames};
 use corelane_mempool::Shared;
 use corelane_parser::http1::encode::EncodeError;
 use corelane_parser::http1::{Head, HttpDate, Prerendered};
@@ -23,6 +23,7 @@ pub struct Fixed {
     status: u16,
     rendered: Prerendered,
     body: Option<Shared>,
+    route: RouteId,
 }
 
 impl Fixed {
@@ -37,24 +38,29 @@ impl Fixed {
         }
         if body.len() <= INLINE {
             let rendered = Prerendered::new(status, fields, &body)?;
-            return Ok(Fixed { status, rendered, body: None });
+            return Ok(Fixed { status, rendered, body: None, route: RouteId::default() });
         }
         if matches!(status, 204 | 304) {
             return Err(EncodeError::BodyForbidden);
         }
         let rendered = Prerendered::without_body(status, fields, body.len() as u64)?;
-        Ok(Fixed { status, rendered, body: Some(Shared::from(body)) })
+        Ok(Fixed { status, rendered, body: Some(Shared::from(body)), route: RouteId::default() })
     }
 }
 
 impl Handler for Fixed {
     type Request = ();
 
+    fn name_routes(&mut self, routes: &RouteNames) {
+        self.route = routes.route("fixed");
+    }
+
     #[inline]
     fn begin(&mut self, _head: &Head<'_>, _context: &mut Context<'_>) {}
 
     #[inline]
     fn reply(&mut self, _request: (), reply: Reply<'_>) -> Replied {
+        let reply = reply.of_route(self.route);
         match &self.body {
             None => reply.prerendered(&self.rendered, self.status),
             Some(body) => reply.shared(&self.rendered, self.status, body),

@@ -2,7 +2,7 @@
 
 use corelane_eventloop::{ConnId, Files};
 use corelane_http::web::{App, Work};
-use corelane_http::{Context, Handler, Intake, Replied, Reply, Ticket, Wakes};
+use corelane_http::{Context, Handler, Intake, Replied, Reply, RouteNames, Ticket, Wakes};
 use corelane_parser::http1::{Head, HttpDate};
 
 /// What is done for an application by the lane it runs on.
@@ -32,6 +32,10 @@ impl<U: Upkeep> Kept<U> {
 impl<U: Upkeep> Handler for Kept<U> {
     type Request = Work;
 
+    fn name_routes(&mut self, routes: &RouteNames) {
+        self.app.name_routes(routes);
+    }
+
     #[inline]
     fn begin(&mut self, head: &Head<'_>, context: &mut Context<'_>) -> Work {
         self.upkeep.before_request(&mut self.app, context.files());
@@ -59,6 +63,11 @@ impl<U: Upkeep> Handler for Kept<U> {
 
     fn cancel(&mut self, conn: ConnId, ticket: Ticket) {
         self.app.cancel(conn, ticket);
+    }
+
+    #[inline]
+    fn in_flight(&self) -> usize {
+        self.app.in_flight()
     }
 
     fn turn(&mut self, wakes: &mut Wakes<'_, '_>) {

@@ -101,7 +101,8 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let service = Service::prepare(&args.service)?;
     let config = args.http.config();
     let mut supervisor = Supervisor::new(plan);
-    let metrics = HttpMetrics::declare(supervisor.metrics());
+    let names = supervisor.listener_names();
+    let metrics = HttpMetrics::declare(supervisor.metrics()).with_listeners(names);
     let (requests, latency) = (metrics.requests(), metrics.latency());
     let server = supervisor
         .start(move |_lane, shard| {

@@ -4,13 +4,14 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use corelane_acceptor::Address;
 use corelane_eventloop::Nanos;
 use corelane_metrics::expose::statsd::{
-    Statsd, StatsdConfig, StatsdError, StatsdLine, StatsdReporter, StatsdValue,
+    LINES_MAX, Statsd, StatsdConfig, StatsdError, StatsdFlavour, StatsdLine, StatsdReport,
+    StatsdReporter, StatsdValue,
 };
 use corelane_metrics::{CounterId, HistogramId};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
@@ -33,6 +34,10 @@ pub(super) struct ServiceArgs {
     /// How the reported figure is called: NAME.rps
     #[arg(long, value_name = "NAME", default_value = "corelane")]
     pub(super) statsd_name: String,
+
+    /// Report all other metrics, too: with labels as parts of names, or as DogStatsD tags
+    #[arg(long, value_enum, value_name = "FORM", default_value = "off")]
+    pub(super) statsd_families: Families,
 
     /// How often it is reported
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration::parse)]
@@ -57,6 +62,27 @@ pub(super) struct ServiceArgs {
     pub(super) admin_token: Option<Token>,
 }
 
+/// How StatsD is told of all metrics.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Families {
+    /// Not at all.
+    Off,
+    /// Labels are parts of names.
+    Plain,
+    /// Labels are DogStatsD tags.
+    Dogstatsd,
+}
+
+impl Families {
+    fn flavour(self) -> Option<StatsdFlavour> {
+        match self {
+            Families::Off => None,
+            Families::Plain => Some(StatsdFlavour::Plain),
+            Families::Dogstatsd => Some(StatsdFlavour::Dog),
+        }
+    }
+}
+
 /// Reads `key:value`.
 fn tag(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once(':').ok_or("expected a tag such as `env:production`")?;
@@ -66,6 +92,7 @@ fn tag(text: &str) -> Result<(String, String), String> {
 /// What stands ready before the server starts, so that a mistake in it prevents the start.
 pub(super) struct Service {
     statsd: Option<Statsd>,
+    families: Option<StatsdFlavour>,
     admin: Option<AdminConfig>,
     /// The histogram that the admin pages make a heat map of.
     latency: Option<HistogramId>,
@@ -122,6 +149,7 @@ impl Service {
         let admin = admin_config(args)?;
         Ok(Service {
             statsd,
+            families: args.statsd_families.flavour(),
             admin,
             latency: None,
             reload: None,
@@ -204,7 +232,12 @@ impl Service {
                 let rate =
                     StatsdLine::new("rps", StatsdValue::Rate(requests)).map_err(statsd_blame)?;
                 let registry = server.registry().clone();
-                let reporter = StatsdReporter::spawn(statsd, registry, vec![rate]);
+                let report = StatsdReport::new(vec![rate], &registry, Instant::now());
+                let mut report = report.map_err(statsd_blame)?;
+                if let Some(flavour) = self.families {
+                    report = report.with_families(&registry, flavour, LINES_MAX);
+                }
+                let reporter = StatsdReporter::spawn_report(statsd, registry, report);
                 Some(reporter.map_err(statsd_blame)?)
             }
             None => None,
@@ -387,12 +420,13 @@ fn start_admin(
 ) -> Result<Server, Failure> {
     // Whoever serves a site may have said it elsewhere than on the command line.
     let name = if site.is_some() { "admin" } else { "--admin" };
-    let site = site.map(|source| {
-        let tell: Arc<dyn Fn() -> serde_json::Value + Send + Sync> =
-            Arc::new(move || source.status());
-        tell
-    });
-    admin::start(config, Subject { site, ..subject })
+    let mut subject = subject;
+    if let Some(source) = site {
+        let told = source.clone();
+        subject.figures.push(Arc::new(move |figures| told.figures(figures)));
+        subject.site = Some(Arc::new(move || source.status()));
+    }
+    admin::start(config, subject)
         .map_err(|error| Failure::Run(anyhow::Error::msg(error.to_string()).context(name)))
 }
 

@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use super::config::refused;
 use super::http::{self, HttpArgs};
 use super::listen::{self, ListenArgs};
-use super::run::{Service, ServiceArgs};
+use super::run::{Families, Service, ServiceArgs};
 use super::terminal::Terminal;
 use super::{Failure, limits};
-use crate::config::{Config, Effective, Finding, Findings, Origin, Sources, flags};
+use crate::config::{self, Config, Effective, Finding, Findings, Origin, Sources, flags};
 use crate::logs::Logs;
 use crate::site::{self, BuildError, Live, Source};
 use crate::supervisor::Supervisor;
@@ -271,7 +271,8 @@ fn run(sources: Sources, file: Option<PathBuf>) -> Result<(), Failure> {
         ready.service.on_reload(reload.clone()).within(terminal).about_site(source.clone());
     source.log_into(service.access_log());
     let mut supervisor = Supervisor::new(plan);
-    let metrics = HttpMetrics::declare(supervisor.metrics());
+    let names = supervisor.listener_names();
+    let metrics = HttpMetrics::declare(supervisor.metrics()).with_listeners(names);
     let limited = RateLimitMetrics::declare(supervisor.metrics());
     let (requests, latency) = (metrics.requests(), metrics.latency());
     let http = site::http_config(&config);
@@ -427,6 +428,11 @@ impl ServiceArgs {
         ServiceArgs {
             statsd: statsd.to_owned(),
             statsd_name: metrics.name.clone(),
+            statsd_families: match metrics.families {
+                config::Families::Off => Families::Off,
+                config::Families::Plain => Families::Plain,
+                config::Families::Dogstatsd => Families::Dogstatsd,
+            },
             statsd_interval: metrics.interval.get(),
             statsd_tag: metrics.tags.iter().map(|text| tag(text.pair())).collect(),
             admin: config.admin.as_ref().map(|address| address.get().to_owned()),

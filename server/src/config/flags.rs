@@ -7,7 +7,7 @@ use super::load::Sources;
 use super::settings;
 
 /// Options by clap's name for them, and the keys they set.
-pub(crate) const FLAGS: [(&str, &str); 39] = [
+pub(crate) const FLAGS: [(&str, &str); 40] = [
     ("position", "port"),
     ("port", "port"),
     ("bind", "listeners"),
@@ -37,6 +37,7 @@ pub(crate) const FLAGS: [(&str, &str); 39] = [
     ("lenient", "limits.lenient"),
     ("statsd", "metrics.statsd"),
     ("statsd_name", "metrics.name"),
+    ("statsd_families", "metrics.families"),
     ("statsd_interval", "metrics.interval"),
     ("statsd_tag", "metrics.tags"),
     ("admin", "admin"),

@@ -155,6 +155,9 @@ section! {
         statsd: Option<StatsdTarget> = "127.0.0.1:8125", development null => Restart;
         /// What their names begin with.
         name: String = "corelane" => Restart;
+        /// Which figures besides requests per second: none, or all, with labels as parts of names
+        /// (`plain`) or as DogStatsD tags (`dogstatsd`).
+        families: Families = "off" => Restart;
         /// How often they are sent.
         interval: Timeout = "1s" => Restart;
         /// DogStatsD tags, each `key:value`.
@@ -191,6 +194,16 @@ choice! {
         Pause = "pause",
         /// They are closed at once.
         Shed = "shed",
+    }
+
+    /// How StatsD is told of all metrics.
+    Families {
+        /// Not at all.
+        Off = "off",
+        /// Labels are parts of names.
+        Plain = "plain",
+        /// Labels are DogStatsD tags.
+        Dogstatsd = "dogstatsd",
     }
 
     /// The form of a logged event.

@@ -43,8 +43,8 @@ pub use document::FILE_BYTES_MAX;
 pub use finding::{Finding, Findings, Origin};
 pub use json_schema::{json_schema, json_schema_text};
 pub use keys::{
-    Accept, AccessLog, AdminToken, Config, Environment, Limits, Listener, LogFilter, LogFormat,
-    LogPath, Logs, Metrics, Overload, StatsdTarget, Tag, Timeouts,
+    Accept, AccessLog, AdminToken, Config, Environment, Families, Limits, Listener, LogFilter,
+    LogFormat, LogPath, Logs, Metrics, Overload, StatsdTarget, Tag, Timeouts,
 };
 pub use load::{Effective, Sources};
 pub use middleware::{

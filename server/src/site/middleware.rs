@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use corelane_eventloop::ThreadPool;
+use corelane_eventloop::{ThreadPool, ThreadPoolStats};
 use corelane_http::middleware::{
     BasicAuth, BodyLimit, Compress, Cors, MiddlewareError, Quota, RateLimit, RateLimiter,
     RequestId, SecurityHeaders, SetHeaders, Timeout, Users,
@@ -125,6 +125,11 @@ impl Shared {
         let (subject, settings) = (subject.to_owned(), settings.clone());
         state.limiters.push(Limiter { subject, settings, limiter: limiter.clone() });
         limiter
+    }
+
+    /// What the threads do that check passwords, if there are any.
+    pub(super) fn passwords(&self) -> Option<ThreadPoolStats> {
+        self.lock().passwords.as_ref().map(ThreadPool::stats)
     }
 
     fn basic_auth(

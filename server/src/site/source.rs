@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::build::{self, BuildError, Shared};
 use super::plan::http_config;
+use crate::apps::admin::Figures;
 use crate::config::{Config, Diff, Effective, Findings};
 use crate::logs::AccessLogSlot;
 use crate::supervisor::Server;
@@ -119,6 +120,44 @@ impl Source {
             },
             "pending_restart": state.pending,
         })
+    }
+
+    /// How reloads went, and what the threads do that serve the site besides its lanes.
+    pub fn figures(&self, figures: &mut Figures) {
+        let state = self.reload_state();
+        for (result, count) in [("success", state.succeeded), ("failure", state.failed)] {
+            let help = "Loads of the configuration after the first, by how they ended.";
+            figures.counter("corelane_config_reloads_total", help, &[("result", result)], count);
+        }
+        let help = "The configuration in force, counted from 1.";
+        figures.gauge("corelane_config_generation", help, &[], state.generation);
+        let help = "1 if the configuration on the disk was in force when it was last looked at.";
+        let success = u64::from(state.error.is_none());
+        figures.gauge("corelane_config_last_reload_success", help, &[], success);
+        let last = state.last.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+        if let Some(last) = last {
+            let help = "When it was last loaded again, since 1970.";
+            let name = "corelane_config_last_reload_timestamp_seconds";
+            figures.gauge(name, help, &[], last.as_secs());
+        }
+        if let Some(pool) = self.blueprint().shared.links.passwords() {
+            let pool_label = ("pool", "passwords");
+            let (help, name) =
+                ("Jobs that wait for a thread.", "corelane_thread_pool_jobs_waiting");
+            figures.gauge(name, help, &[pool_label], pool.queued);
+            let (help, name) = ("Jobs that run.", "corelane_thread_pool_jobs_running");
+            figures.gauge(name, help, &[pool_label], pool.running);
+            let help = "Jobs that ended, or were not begun.";
+            for (outcome, count) in [
+                ("done", pool.done),
+                ("panicked", pool.panicked),
+                ("abandoned", pool.abandoned),
+                ("refused", pool.refused),
+            ] {
+                let labels = [pool_label, ("outcome", outcome)];
+                figures.counter("corelane_thread_pool_jobs_total", help, &labels, count);
+            }
+        }
     }
 
     /// What clients may send and how long they may take: as configured now, but for what lanes were

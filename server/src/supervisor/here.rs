@@ -31,12 +31,13 @@ impl Supervisor {
     /// # Errors
     /// If an address cannot be bound, or the system gives no poll.
     pub fn here<M: Send + 'static>(self) -> Result<Here<M>, StartError> {
-        let Supervisor { mut plan, builder, metrics } = self;
+        let Supervisor { mut plan, builder, metrics, listener_names } = self;
         plan.lanes = 1;
         plan.accept = AcceptMode::PerLane;
         let registry =
             Arc::new(builder.build().map_err(|error| StartError::Metrics(error.to_string()))?);
         let mut doors = Doors::open(&plan)?;
+        doors.tell(&listener_names);
         let post = Post::mesh(1, plan.mail).remove(0);
         let thread = LaneThread {
             core: None,

@@ -155,7 +155,8 @@ impl LaneThread {
                 // As long as anyone holds a listener, clients connect to it and wait for nothing.
                 self.doors.clear();
             }
-            publisher.publish(shard, lane.stats(), lane.len(), lane.pool().stats());
+            let waiting = || lane.mail_waiting();
+            publisher.publish(shard, lane.stats(), lane.len(), lane.pool().stats(), waiting);
         }
         Ok(())
     }

@@ -48,8 +48,8 @@ mod pulse;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -101,19 +101,29 @@ pub struct Supervisor {
     plan: Plan,
     builder: RegistryBuilder,
     metrics: LaneMetrics,
+    listener_names: ListenerNames,
 }
+
+/// How the listeners of a server are called, in the order of their numbers: set at the start, before the
+/// first lane runs.
+pub type ListenerNames = Arc<OnceLock<Box<[Box<str>]>>>;
 
 impl Supervisor {
     /// A server that follows this plan.
     pub fn new(plan: Plan) -> Supervisor {
         let mut builder = Registry::builder();
         let metrics = LaneMetrics::declare(&mut builder);
-        Supervisor { plan, builder, metrics }
+        Supervisor { plan, builder, metrics, listener_names: ListenerNames::default() }
     }
 
     /// Where the protocol declares metrics of its own, before the start.
     pub fn metrics(&mut self) -> &mut RegistryBuilder {
         &mut self.builder
+    }
+
+    /// How the listeners will be called: by their addresses, with the ports that the system chose.
+    pub fn listener_names(&self) -> ListenerNames {
+        self.listener_names.clone()
     }
 
     /// Binds every address, then starts a lane per thread. `make` makes the protocol engine of a
@@ -126,10 +136,11 @@ impl Supervisor {
         P: Protocol + 'static,
         F: Fn(LaneId, Rc<Shard>) -> P + Send + Sync + 'static,
     {
-        let Supervisor { plan, builder, metrics } = self;
+        let Supervisor { plan, builder, metrics, listener_names } = self;
         let registry =
             Arc::new(builder.build().map_err(|error| StartError::Metrics(error.to_string()))?);
         let mut doors = Doors::open(&plan)?;
+        doors.tell(&listener_names);
         let posts = Post::<P::Mail>::mesh(plan.lanes, plan.mail);
         let handles: Vec<LaneHandle> = posts.iter().map(Post::handle).collect();
         let make: Arc<lane_thread::Make<P>> = Arc::new(make);
@@ -251,6 +262,13 @@ impl Doors {
             }
         }
         Ok(doors)
+    }
+
+    /// Says what the listeners are called.
+    fn tell(&self, listener_names: &ListenerNames) {
+        let names = self.addresses.iter().map(|address| address.to_string().into());
+        // Nobody else sets it.
+        let _ = listener_names.set(names.collect());
     }
 
     fn of_lane(&mut self, lane: usize) -> Vec<lane_thread::LaneDoor> {

@@ -18,6 +18,7 @@ mod connect;
 mod dashboard;
 mod descriptors;
 mod drain;
+mod families;
 mod listen;
 mod logs;
 mod messages;

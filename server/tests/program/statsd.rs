@@ -117,3 +117,27 @@ fn a_target_that_nobody_listens_on_does_no_harm() {
     }
     program.stop();
 }
+
+#[test]
+fn all_figures_are_reported_if_asked_for() {
+    for (form, expected) in [
+        ("plain", "corelane.http_route_requests.route.fixed:3|c"),
+        ("dogstatsd", "corelane.http_route_requests:3|c|#route:fixed"),
+    ] {
+        let ear = Ear::new();
+        let options =
+            ["--statsd", &ear.target(), "--statsd-interval", "1h", "--statsd-families", form];
+        let program = Program::fixed(&options);
+        let mut client = program.connect();
+        for _ in 0..3 {
+            client.ask(GET);
+        }
+        program.stop();
+        // All that was counted is reported at the exit, in as many datagrams as it takes.
+        let mut lines = Vec::new();
+        while !lines.iter().any(|line: &String| line == expected) {
+            lines.extend(ear.hear().lines().map(str::to_owned));
+        }
+        assert!(lines.iter().any(|line| line.starts_with("corelane.rps:")), "{lines:?}");
+    }
+}

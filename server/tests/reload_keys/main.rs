@@ -129,6 +129,7 @@ fn what_needs_a_restart_is_reported_as_such() {
         ("/logs/format", json!("text")),
         ("/metrics/statsd", json!(null)),
         ("/metrics/name", json!("x")),
+        ("/metrics/families", json!("plain")),
         ("/metrics/interval", json!("2s")),
         ("/metrics/tags", json!(["a:b"])),
     ];

@@ -174,7 +174,11 @@ impl Writer {
         value: impl Fn(&Series<T>, usize) -> Number,
     ) {
         let plain = family.series.iter().find(|series| series.description().labels.is_empty());
-        let Some(series) = plain.filter(|_| loops > 0) else { return };
+        // Figures that no loop has were appended.
+        let Some(series) = plain.filter(|series| loops > 0 && series.per_loop().len() == loops)
+        else {
+            return;
+        };
         let name = naming.per_loop();
         let help = format!("{} (By loop.)", family.description.help);
         self.head(kind, &name, naming.unit, help.trim_start());

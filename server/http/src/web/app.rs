@@ -22,9 +22,10 @@ use super::routes::{Route, Routes};
 use super::upload::{self, Feed};
 use crate::context::Context;
 use crate::handler::{Handler, Intake, Ticket, Wakes};
+use crate::metrics::{RouteId, RouteNames};
 use crate::notes;
 use crate::ready::Ready;
-use crate::reply::{Replied, Reply};
+use crate::reply::{Fault, Replied, Reply};
 
 /// A body up to this size is read to its end though nobody wants it, so that the connection can go on.
 const DRAIN: u64 = 64 * 1024;
@@ -36,6 +37,8 @@ const FUTURES: usize = 4096;
 /// [`Routes::build`](super::Routes::build), and run by [`Http`](crate::Http).
 pub struct App {
     table: Table,
+    /// What the routes are counted under, once that is known.
+    names: Option<RouteNames>,
     observer: Option<Box<dyn Observe>>,
     /// When this turn began: streams that end otherwise than by themselves cannot ask for it.
     clock: Rc<Cell<Nanos>>,
@@ -45,7 +48,7 @@ pub struct App {
 }
 
 /// A request between its head and its answer.
-pub struct Work(Stage);
+pub struct Work(Stage, RouteId);
 
 enum Stage {
     /// There was no body, and an answer was waiting.
@@ -81,7 +84,8 @@ struct Gathering {
 
 impl App {
     pub(crate) fn new(table: Table) -> App {
-        App { table, observer: None, clock: Rc::default(), later: None, futures: FUTURES }
+        let (clock, futures) = (Rc::default(), FUTURES);
+        App { table, names: None, observer: None, clock, later: None, futures }
     }
 
     /// An application without routes: everything is answered with 404.
@@ -104,7 +108,10 @@ impl App {
     /// Takes over the sites and the observer of another application: requests that begin from now on
     /// are theirs. Those under way end as they began. The limit of futures stays, once there was one.
     pub fn replace(&mut self, other: App) {
-        let App { table, observer, futures, clock: _, later: _ } = other;
+        let App { table, observer, futures, names: _, clock: _, later: _ } = other;
+        if let Some(names) = &self.names {
+            table.number(names);
+        }
         self.table = table;
         self.observer = observer;
         self.futures = futures;
@@ -196,7 +203,7 @@ impl App {
     }
 
     /// What a future came to, as a response. It is observed.
-    fn settle(&mut self, ticket: Ticket, context: &mut Context<'_>) -> Option<Response> {
+    fn settle(&mut self, ticket: Ticket, context: &mut Context<'_>) -> Option<(Response, RouteId)> {
         let (running, done) = self.later.as_mut()?.take(ticket)?;
         let (now, tracer) = (context.now(), context.tracer);
         let files: FilesCell<'_> = RefCell::new(context.files());
@@ -217,7 +224,7 @@ impl App {
             }
         };
         self.observe(&request, &mut response, now);
-        Some(response)
+        Some((response, running.route.number.get()))
     }
 }
 
@@ -327,6 +334,11 @@ fn ready(
 impl Handler for App {
     type Request = Work;
 
+    fn name_routes(&mut self, names: &RouteNames) {
+        self.table.number(names);
+        self.names = Some(names.clone());
+    }
+
     fn begin(&mut self, head: &Head<'_>, context: &mut Context<'_>) -> Work {
         let now = context.now();
         let place = Place {
@@ -343,7 +355,7 @@ impl Handler for App {
         context.note(By::Router, "matched", || notes::route(route.label.as_deref()));
         let ready = ready(&route, head, &params, context);
         if let (Some(ready), None) = (&ready, &self.observer) {
-            return Work(Stage::Ready(ready.clone()));
+            return Work(Stage::Ready(ready.clone()), route.number.get());
         }
         let (extensions, tracer) = (Extensions::default(), context.tracer);
         let files: FilesCell<'_> = RefCell::new(context.files());
@@ -361,7 +373,7 @@ impl Handler for App {
             if let Some(observer) = &mut self.observer {
                 observer.answered(&request, 200, Some(ready.len()), now);
             }
-            return Work(Stage::Ready(ready));
+            return Work(Stage::Ready(ready), route.number.get());
         }
         let (drains, bytes) = match head.body() {
             BodyKind::None => (true, None),
@@ -372,10 +384,11 @@ impl Handler for App {
         let waits = match ask(&route, &request, whole, bytes) {
             Early::Answered(mut response) => {
                 observe(&mut self.observer, &self.clock, &request, &mut response, now);
-                return Work(Stage::Answered { response, drains });
+                return Work(Stage::Answered { response, drains }, route.number.get());
             }
             Early::Goes(waits) => waits,
         };
+        let number = route.number.get();
         let params = request.params.to_owned();
         let later = self.later.get_or_insert_with(|| Later::new(self.futures, waker));
         let lane = later.lane().clone();
@@ -384,15 +397,17 @@ impl Handler for App {
         let reads = matches!(route.endpoint.run, Run::Upload(_));
         let decides = !whole && (!reads || waits.is_some());
         if decides && waits.is_none() {
-            return Work(Stage::Gathering(Box::new(Gathering { route, request: owned })));
+            let gathering = Gathering { route, request: owned };
+            return Work(Stage::Gathering(Box::new(gathering)), number);
         }
         let next = if waits.is_some() { 0 } else { route.chain.len() };
         let request = OwnedRequest(Rc::new(owned));
         let start = Start { route, request, waits, next, body: None, decides };
-        Work(match decides {
+        let stage = match decides {
             true => self.decide(start, drains, now),
             false => self.start(start, most, reads, now),
-        })
+        };
+        Work(stage, number)
     }
 
     fn wants_body(&mut self, work: &Work) -> Intake {
@@ -454,7 +469,8 @@ impl Handler for App {
         Intake::Answer
     }
 
-    fn reply(&mut self, work: Work, mut reply: Reply<'_>) -> Replied {
+    fn reply(&mut self, work: Work, reply: Reply<'_>) -> Replied {
+        let mut reply = reply.of_route(work.1);
         let now = reply.context().now();
         let stage = match work.0 {
             Stage::Ready(ready) => return reply.ready(&ready),
@@ -498,7 +514,7 @@ impl Handler for App {
             return reply.later(ticket);
         }
         match self.settle(ticket, reply.context()) {
-            Some(response) => send(response, reply),
+            Some((response, route)) => send(response, reply.of_route(route)),
             None => send(Response::problem(500, "the handler was lost"), reply),
         }
     }
@@ -507,6 +523,11 @@ impl Handler for App {
         if let Some(later) = &mut self.later {
             later.cancel(ticket);
         }
+    }
+
+    #[inline]
+    fn in_flight(&self) -> usize {
+        App::in_flight(self)
     }
 
     fn turn(&mut self, wakes: &mut Wakes<'_, '_>) {
@@ -522,10 +543,15 @@ impl Handler for App {
 
 /// Sends a response.
 fn send(response: Response, reply: Reply<'_>) -> Replied {
-    let Response { status, fields, content, malformed, panicked } = response;
+    let Response { status, fields, content, malformed, panicked, timed_out } = response;
     if malformed {
         return reply.malformed();
     }
     let replied = reply.respond(status, &fields, content);
-    Replied { panicked, ..replied }
+    let fault = match (panicked, timed_out) {
+        (true, _) => Fault::Panicked,
+        (false, true) => Fault::TimedOut,
+        (false, false) => replied.fault,
+    };
+    Replied { fault, ..replied }
 }

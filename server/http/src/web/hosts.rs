@@ -9,6 +9,7 @@ use super::app::App;
 use super::params::Params;
 use super::router::{RouteError, Router};
 use super::routes::{Resource, Route, Routes};
+use crate::metrics::RouteNames;
 
 /// The routes of one host.
 pub(crate) struct Site {
@@ -16,6 +17,8 @@ pub(crate) struct Site {
     pub(crate) fallback: Rc<Route>,
     /// For `OPTIONS *`, which asks for no resource (RFC 9110 §9.3.7).
     pub(crate) server: Rc<Route>,
+    /// Those with a label.
+    pub(crate) labelled: Vec<Rc<Route>>,
 }
 
 impl Site {
@@ -116,6 +119,15 @@ pub(crate) struct Table {
 impl Table {
     pub(crate) fn of(site: Site) -> Table {
         Table { sites: vec![site], ..Table::default() }
+    }
+
+    /// Gives each route the number that it is counted under.
+    pub(crate) fn number(&self, names: &RouteNames) {
+        for route in self.sites.iter().flat_map(|site| &site.labelled) {
+            if let Some(label) = &route.label {
+                route.number.set(names.route(label));
+            }
+        }
     }
 
     /// The site that a request is for.

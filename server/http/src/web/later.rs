@@ -191,7 +191,8 @@ async fn work(start: Start, lane: Lane) -> Outcome {
             break;
         }
     }
-    let mut response = Response::problem(503, "the handler took too long");
+    let late = Response::problem(503, "the handler took too long");
+    let mut response = Response { timed_out: true, ..late };
     chain::show(&route.chain, route.chain.len(), &request.view(), &mut response);
     Outcome::Response(response)
 }

@@ -33,6 +33,8 @@ pub struct Response {
     pub(crate) malformed: bool,
     /// It stands in for one whose handler panicked.
     pub(crate) panicked: bool,
+    /// It stands in for one whose handler took too long.
+    pub(crate) timed_out: bool,
 }
 
 impl Response {
@@ -44,6 +46,7 @@ impl Response {
             content: Content::Empty,
             malformed: false,
             panicked: false,
+            timed_out: false,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Putting routes together.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use super::app::App;
@@ -9,6 +10,7 @@ use super::hosts::{Site, Table};
 use super::request::Request;
 use super::response::{IntoResponse, Response};
 use super::router::{RouteError, Router};
+use crate::metrics::RouteId;
 
 /// Routes, and the middleware before them: what an [`App`] is built from.
 ///
@@ -52,6 +54,8 @@ pub(crate) struct Route {
     pub(crate) limits: RouteLimits,
     /// The name or the pattern; `None` for what stands in where there is no route.
     pub(crate) label: Option<Rc<str>>,
+    /// What its requests are counted under.
+    pub(crate) number: Cell<RouteId>,
 }
 
 /// What can be done with the paths of one pattern.
@@ -245,11 +249,11 @@ impl Routes {
     pub(crate) fn bare_site() -> Site {
         let route = |endpoint| {
             let (chain, limits) = (Rc::new([]), RouteLimits::default());
-            Rc::new(Route { endpoint, chain, limits, label: None })
+            Rc::new(Route { endpoint, chain, limits, label: None, number: Cell::default() })
         };
         let server = route(options(allow(&[]).into()));
         let fallback = route(Endpoint::of_head(not_found));
-        Site { router: Router::new(), fallback, server }
+        Site { router: Router::new(), fallback, server, labelled: Vec::new() }
     }
 
     pub(crate) fn site(self) -> Result<Site, RouteError> {
@@ -260,7 +264,7 @@ impl Routes {
             // Middleware is to see every request.
             let shortcut = endpoint.shortcut.clone().filter(|_| chain.is_empty());
             let endpoint = Endpoint { shortcut, ..endpoint };
-            Rc::new(Route { endpoint, chain: chain.into(), limits, label })
+            Rc::new(Route { endpoint, chain: chain.into(), limits, label, number: Cell::default() })
         };
         let server = options(allow(&entries).into());
         // In the order of their first route.
@@ -271,7 +275,7 @@ impl Routes {
                 None => patterns.push((entry.pattern.clone(), vec![entry])),
             }
         }
-        let mut router = Router::new();
+        let (mut router, mut labelled) = (Router::new(), Vec::new());
         // What is suggested is found in a table of its own: requests that find their route do not pay.
         let mut known = Router::new();
         for (pattern, entries) in patterns {
@@ -292,6 +296,7 @@ impl Routes {
                 links.extend(entry.chain);
                 let label = entry.name.unwrap_or_else(|| pattern.as_str().into());
                 let route = route(entry.endpoint, links, Some(label));
+                labelled.push(route.clone());
                 if let Some(method) = entry.method.as_deref()
                     && method != method.to_ascii_uppercase()
                     && METHODS.contains(&&*method.to_ascii_uppercase())
@@ -321,7 +326,7 @@ impl Routes {
         });
         chain.extend(fallback_chain);
         let server = route(server, chain.clone(), None);
-        Ok(Site { router, fallback: route(fallback, chain, None), server })
+        Ok(Site { router, fallback: route(fallback, chain, None), server, labelled })
     }
 }
 

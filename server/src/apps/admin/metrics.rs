@@ -1,15 +1,16 @@
-//! `/metrics.json`: every figure, for programs.
+//! `/metrics` and `/metrics.json`: every figure, for Prometheus and for other programs.
 
 use std::rc::Rc;
 
 use corelane_acceptor::Address;
 use corelane_eventloop::Nanos;
 use corelane_http::web::{Endpoint, Request, Response};
-use corelane_metrics::{ProcessFigures, expose::json};
+use corelane_metrics::ProcessFigures;
+use corelane_metrics::expose::{json, prometheus};
 use serde_json::{Value, json};
 
-use super::fresh;
 use super::subject::{Pages, Subject};
+use super::{figures, fresh};
 
 pub(super) fn json_page(pages: &Rc<Pages>) -> Endpoint {
     let pages = pages.clone();
@@ -18,10 +19,22 @@ pub(super) fn json_page(pages: &Rc<Pages>) -> Endpoint {
     })
 }
 
+pub(super) fn prometheus_page(pages: &Rc<Pages>) -> Endpoint {
+    let pages = pages.clone();
+    Endpoint::of_head(move |request: &Request<'_>| {
+        let accept: Vec<_> =
+            request.headers("Accept").filter_map(|value| std::str::from_utf8(value).ok()).collect();
+        let format = prometheus::negotiate(&accept.join(","));
+        let figures = figures::all(&pages.subject);
+        let text = prometheus::render(format, &figures, &ProcessFigures::read());
+        fresh(Response::bytes(format.content_type(), text.into_bytes()).with("Vary", "Accept"))
+    })
+}
+
 /// All figures and whole histograms, with what a program needs to make rates of two such answers:
 /// which start of the server they are of, and when they were read.
 fn whole(subject: &Subject, now: Nanos) -> Value {
-    let mut all = json::whole(&subject.registry.snapshot(), &ProcessFigures::read());
+    let mut all = json::whole(&figures::all(subject), &ProcessFigures::read());
     let about = json!({
         "name": "corelane",
         "version": env!("CARGO_PKG_VERSION"),

@@ -5,6 +5,7 @@
 
 mod access;
 mod dashboard;
+mod figures;
 mod health;
 mod heat;
 mod log_level;
@@ -21,6 +22,7 @@ use corelane_http::web::{App, Endpoint, Request, Response, Routes};
 use corelane_http::{Http, HttpConfig, HttpCounters, HttpMetrics};
 
 pub use self::access::{Token, TokenError};
+pub use self::figures::Figures;
 use self::heat::Sampling;
 use self::subject::Pages;
 pub use self::subject::Subject;
@@ -38,10 +40,11 @@ struct Page {
 }
 
 /// All pages, in the order in which people are told of them.
-const PAGES: [Page; 7] = [
+const PAGES: [Page; 8] = [
     Page { is_open: true, ..guarded("GET", "/dashboard", dashboard::page) },
     guarded("GET", "/health", health::page),
     guarded("GET", "/status", status::page),
+    guarded("GET", "/metrics", metrics::prometheus_page),
     guarded("GET", "/metrics.json", metrics::json_page),
     guarded("GET", "/heat.json", heat::page),
     guarded("GET", "/log-level", log_level::page),
@@ -107,7 +110,8 @@ pub fn start(config: AdminConfig, subject: Subject) -> Result<Server, StartError
     plan.cores.clear();
     plan.connections = CONNECTIONS;
     let mut supervisor = Supervisor::new(plan);
-    let metrics = HttpMetrics::declare(supervisor.metrics());
+    let names = supervisor.listener_names();
+    let metrics = HttpMetrics::declare(supervisor.metrics()).with_listeners(names);
     // Where the name that a browser was given could be anybody's, it must be this machine's.
     let named = config.address.tcp().is_some() && config.token.is_none();
     let http = HttpConfig { idle_time: Nanos::from_secs(120), ..HttpConfig::default() };

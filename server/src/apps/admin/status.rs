@@ -8,8 +8,8 @@ use corelane_http::web::{Endpoint, Request, Response};
 use corelane_metrics::{ProcessFigures, expose::json};
 use serde_json::{Value, json};
 
-use super::fresh;
 use super::subject::{Pages, Subject};
+use super::{figures, fresh};
 
 pub(super) fn page(pages: &Rc<Pages>) -> Endpoint {
     let pages = pages.clone();
@@ -39,6 +39,6 @@ fn status(subject: &Subject) -> Value {
             "dropped": log.dropped(),
             "errors": log.errors(),
         })),
-        "metrics": json::status(&subject.registry.snapshot(), &ProcessFigures::read()),
+        "metrics": json::status(&figures::all(subject), &ProcessFigures::read()),
     })
 }

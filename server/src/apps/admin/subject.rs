@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use corelane_acceptor::{Address, Open};
+use corelane_mempool::Budget;
 use corelane_metrics::{HistogramId, Registry};
 use serde_json::Value;
 
+use super::figures::Figures;
 use super::heat;
 use crate::logs::{AccessLogSlot, Logs};
 use crate::supervisor::{Identity, Server};
@@ -28,6 +30,8 @@ pub struct Subject {
     pub open: Arc<Open>,
     /// Restarted lanes.
     pub restarts: Arc<AtomicU64>,
+    /// The memory of its buffers.
+    pub budget: Arc<Budget>,
     /// Set once the server is stopping.
     pub stopping: Arc<AtomicBool>,
     /// The program's log, if it has one.
@@ -36,6 +40,8 @@ pub struct Subject {
     pub access_log: AccessLogSlot,
     /// What there is to say of the configuration in force, if it can be reloaded.
     pub site: Option<Arc<dyn Fn() -> Value + Send + Sync>>,
+    /// Who tells further figures, each time somebody asks.
+    pub figures: Vec<Arc<dyn Fn(&mut Figures) + Send + Sync>>,
 }
 
 impl Subject {
@@ -49,10 +55,12 @@ impl Subject {
             lanes: server.lanes(),
             open: server.open().clone(),
             restarts: server.restarts().clone(),
+            budget: server.budget().clone(),
             stopping: server.stopping().clone(),
             log: Logs::current().cloned(),
             access_log: AccessLogSlot::default(),
             site: None,
+            figures: Vec::new(),
         }
     }
 
