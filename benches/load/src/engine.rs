@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use corelane_eventloop::{COPY_LIMIT, Chunk, Closed, Event, Flow, Io, Nanos, Protocol, Turn};
 use corelane_mempool::{Key, Shared};
 
+use crate::connection::{Conn, Phase};
 use crate::ledger::{Ledger, Sent};
 use crate::plan::{Plan, Stop};
-use crate::response::{Reader, Response, Rules};
+use crate::response::{Response, Rules};
 use crate::schedule::Choice;
 use crate::source::Source;
 use crate::supply::Supply;
@@ -42,34 +43,6 @@ pub(crate) enum Afterwards {
     Repeat,
     /// Stays open and silent.
     Hold,
-}
-
-/// One connection's state.
-#[derive(Debug)]
-pub(crate) struct Conn {
-    phase: Phase,
-    reader: Reader,
-    /// What was sent on it and not answered, oldest first.
-    sent: VecDeque<Sent>,
-    /// When it was dialled; once it is closing, since when.
-    since: u64,
-    /// Bytes received on it that are in the books.
-    received: u64,
-    /// It is listed among those that can take a request.
-    free: bool,
-    /// A request said that it is the last one.
-    last: bool,
-    failed: bool,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Phase {
-    /// The handshake has not ended.
-    Dialling,
-    /// Requests may be sent.
-    Open,
-    /// The last response has come: the server closes next.
-    Closing,
 }
 
 /// One worker's client.
@@ -105,6 +78,8 @@ pub(crate) struct Engine<'plan> {
     /// Since when there was one when this turn's nudges were given.
     nudged_since: u64,
     in_flight: u64,
+    /// Connections that are kept, and owe nothing.
+    held: usize,
     /// The last response or opened connection, or the last time that nothing was owed.
     progress: u64,
 }
@@ -148,6 +123,7 @@ impl<'plan> Engine<'plan> {
             free_since: 0,
             nudged_since: 0,
             in_flight: 0,
+            held: 0,
             progress: 0,
             supply,
         }
@@ -161,6 +137,11 @@ impl<'plan> Engine<'plan> {
         engine.wanted = plan.connections;
         engine.supply = Supply::of(plan.connections as u64);
         engine
+    }
+
+    /// Connections that are kept, and owe nothing.
+    pub(crate) fn held(&self) -> usize {
+        self.held
     }
 
     pub(crate) fn stage(&self) -> Stage {
@@ -207,7 +188,8 @@ impl<'plan> Engine<'plan> {
             return false;
         }
         if !self.supply.is_open() {
-            return self.wanted > 0 && self.supply.has_more();
+            // No connection is opened for which there will be no request.
+            return self.wanted > 0 && self.supply.has_more_than(self.connecting as u64);
         }
         self.free.is_empty() && self.supply.waiting() > self.connecting as u64
     }
@@ -218,16 +200,7 @@ impl Protocol for Engine<'_> {
     type Mail = ();
 
     fn open(&mut self, io: &mut Io<'_, ()>) -> Option<Conn> {
-        Some(Conn {
-            phase: Phase::Dialling,
-            reader: Reader::default(),
-            sent: VecDeque::new(),
-            since: io.now().0,
-            received: 0,
-            free: false,
-            last: false,
-            failed: false,
-        })
+        Some(Conn::new(io.now().0))
     }
 
     fn step(&mut self, conn: &mut Conn, event: Event<()>, io: &mut Io<'_, ()>) -> Flow {
@@ -271,6 +244,7 @@ impl Protocol for Engine<'_> {
             let key = io.id().key;
             self.free.retain(|free| *free != key);
         }
+        self.held -= usize::from(conn.held);
         if conn.failed {
             // Its place stays taken until then.
             self.retries.push_back(now + RETRY);
@@ -525,6 +499,8 @@ impl Engine<'_> {
         self.progress = now;
         self.ledger.answered(sent, response, now);
         if response.keeps_alive && !self.plan.requests[sent.request as usize].request.closes() {
+            conn.held = self.afterwards == Afterwards::Hold;
+            self.held += usize::from(conn.held);
             return;
         }
         conn.phase = Phase::Closing;

@@ -2,6 +2,7 @@
 
 mod check;
 pub mod compare;
+mod connection;
 pub mod doctor;
 mod engine;
 mod error;

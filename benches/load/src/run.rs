@@ -251,7 +251,7 @@ impl<'plan> Held<'plan> {
         Ok(Self { worker, faults: meters.sample().faults })
     }
 
-    /// Connections that are open now, as far as their servers have not closed them.
+    /// Connections that are open now and have had their response, as far as is known without sending.
     ///
     /// # Errors
     /// When the system does not say.

@@ -111,6 +111,11 @@ impl Supply {
         self.waiting() > 0 || (!self.closed && self.left != Some(0))
     }
 
+    /// Whether a closed loop has more than so many.
+    pub(crate) fn has_more_than(&self, count: u64) -> bool {
+        !self.closed && self.left.is_none_or(|left| left > count)
+    }
+
     /// Takes the next one: the time at which it was to be sent, which in a closed loop is now.
     #[inline]
     pub(crate) fn take(&mut self, now: u64) -> Option<u64> {
@@ -194,6 +199,7 @@ mod tests {
         assert_eq!((supply.take(7), supply.take(8), supply.take(9)), (Some(7), Some(8), None));
         supply.put_back(7);
         assert_eq!((supply.waiting(), supply.has_more()), (0, true));
+        assert_eq!((supply.has_more_than(0), supply.has_more_than(1)), (true, false));
         assert_eq!(supply.end(0), 1);
         assert_eq!(supply.take(9), None);
     }

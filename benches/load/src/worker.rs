@@ -102,7 +102,8 @@ impl<'plan, D: Driver> Worker<'plan, D> {
         self.lane.protocol()
     }
 
-    /// Connections that are open now: turns until nothing more is heard of any that has ended.
+    /// Connections that are kept and owe nothing: turns until nothing more is heard of any that has
+    /// ended.
     pub(crate) fn open_count(&mut self) -> Result<usize, Error> {
         loop {
             let before = self.lane.stats().events;
@@ -110,7 +111,7 @@ impl<'plan, D: Driver> Worker<'plan, D> {
                 .turn(&mut self.lane, Some(Nanos::ZERO))
                 .map_err(Error::system("epoll_wait"))?;
             if self.lane.stats().events == before {
-                return Ok(self.lane.len());
+                return Ok(self.engine().held());
             }
         }
     }
