@@ -2,12 +2,13 @@
 //!
 //! The unit is not the request but a stretch of time: requests of the same moment share their luck (a
 //! pause, a busy neighbour), so a test that took each for a draw of its own would find a difference in
-//! any two runs. Each result is cut into up to [`BLOCKS_MAX`] blocks of whole seconds. If nothing has
-//! changed, it does not matter which run a block belongs to: so the blocks of both are dealt out anew
-//! many times (a permutation test), and the difference that was seen is significant if fewer than one
-//! deal in a hundred gives as large a one. How large it may be in truth is shown by an interval: the
-//! blocks of each run are drawn anew with replacement (a bootstrap), and of the ratios so found the
-//! middle 99 of 100 are told. Both use a fixed seed: the same files give the same answer.
+//! any two runs. Each result is cut into up to [`BLOCKS_MAX`] blocks of whole seconds, and each block has
+//! its own rate and quantiles. If nothing has changed, it does not matter which run a block belongs to: so
+//! the blocks are put in order by a figure, and dealt out anew many times (the test of Mann and Whitney,
+//! by permutation); the difference is significant if fewer than one deal in a hundred gives the two runs
+//! places as unequal as they are. How large the difference is, is told of the whole runs, with an
+//! interval: the blocks of each run are drawn anew with replacement (a bootstrap), and of the ratios so
+//! found the middle 99 of 100 are told. Both use a fixed seed: the same files give the same answer.
 //!
 //! What it cannot tell: two runs are two samples of a machine, each with the conditions of its own
 //! minutes. A difference between them may be one between two moments. Alternate the runs, and repeat.
@@ -55,7 +56,7 @@ pub struct Figure {
     pub ratio: f64,
     /// See [`ratio`](Self::ratio).
     pub interval: [f64; 2],
-    /// How often chance alone would give a difference as large.
+    /// How often chance alone would make the blocks of the two as unequal.
     pub chance: f64,
     /// Whether less of it is better.
     pub less_is_better: bool,
@@ -132,10 +133,10 @@ impl Comparison {
         for condition in &self.conditions {
             let _ = writeln!(out, "\nnot the same in both: {condition}");
         }
-        out += "\nchance: how often a difference as large would come about if nothing had changed, by \
-                dealing the\nseconds of both runs out anew. interval: of the change, 99 %. Both take the \
-                seconds of a run as\nexchangeable; what lasted for a whole run (another neighbour, another \
-                boot) they cannot tell from\na change of the server: alternate runs, and repeat.\n";
+        out += "\nchance: how often the seconds of both runs, dealt out anew, would be as unequal by this figure \
+                if\nnothing had changed. interval: of the change, 99 %. Both take the seconds of a run as \
+                exchangeable;\nwhat lasted for a whole run (another neighbour, another boot) they cannot tell \
+                from a change of the\nserver: alternate runs, and repeat.\n";
         out
     }
 }

@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 mod check;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod compare;
 mod connection;
 pub mod doctor;
@@ -20,6 +22,7 @@ mod response;
 mod result;
 mod run;
 mod schedule;
+mod server_side;
 mod source;
 mod supply;
 mod tally;
@@ -36,11 +39,11 @@ pub use plan::{Arrivals, Expect, Pace, Plan, Stop, Timeouts, Weighted};
 pub use progress::{Phase, Progress};
 pub use record::{
     Column, Discipline, End, Environment, Fault, Heat, Load, QUANTILES, ReadError, Record, SCHEMA,
-    Second, Sends, ServerSide, Target, Usage,
+    Second, Sends, ServerSide, Step, Target, Usage,
 };
-pub use report::Report;
 pub use request::Request;
 pub use run::{Held, run, run_watched};
+pub use server_side::{Admin, Reading};
 pub use tally::Faults;
 pub use url::Url;
 

@@ -4,6 +4,7 @@
 mod heat;
 mod histogram;
 mod of_outcome;
+mod steps;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use heat::{Column, Heat};
 pub use histogram::QUANTILES;
 pub(crate) use histogram::supports;
+pub use steps::Step;
 
 /// The version of the form. Fields may be added under the same version; a field that changes its
 /// meaning or goes raises it.
@@ -72,6 +74,9 @@ pub struct Record {
     pub heat: Heat,
     /// One entry for each second.
     pub seconds: Vec<Second>,
+    /// The steps of a ramp; empty for a run at one rate.
+    #[serde(default)]
+    pub steps: Vec<Step>,
     /// What each URL had, when there were several.
     pub targets: Vec<Target>,
     /// What the server itself has measured, when it was asked.
@@ -152,7 +157,7 @@ pub struct Fault {
 }
 
 /// Whether what was asked for was sent, and when.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sends {
     /// Requests whose time came while it was measured; in a closed loop, those that were sent.
     pub intended: u64,
@@ -177,6 +182,18 @@ pub struct Usage {
     /// The share of time in which the busiest thread was not waiting for anything, if known: from about
     /// 0.9 on, the generator may be what limits the rate.
     pub saturation: Option<f64>,
+}
+
+impl Usage {
+    /// Adds what was used in `time` more, after `before`.
+    fn add(&mut self, later: Self, before: f64, time: f64) {
+        self.cpu_seconds += later.cpu_seconds;
+        self.cores = per(self.cores * before + later.cores * time, before + time);
+        self.saturation = match (self.saturation, later.saturation) {
+            (Some(one), Some(other)) => Some(one.max(other)),
+            (one, other) => one.or(other),
+        };
+    }
 }
 
 /// One second of a run.

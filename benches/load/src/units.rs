@@ -5,20 +5,21 @@ pub(crate) fn time(nanos: f64) -> String {
     // Above what is shown as 999.5 of a unit, the next one is used.
     for (unit, size) in [("ns", 1.0), ("µs", 1e3), ("ms", 1e6)] {
         if nanos < 999.5 * size {
-            return format!("{} {unit}", figures(nanos / size));
+            return scaled(nanos, unit, size);
         }
     }
-    format!("{} s", figures(nanos / 1e9))
+    scaled(nanos, "s", 1e9)
 }
 
-/// Three figures, without decimals from 100 on.
-fn figures(number: f64) -> String {
+/// Three figures and a unit; the smallest unit is whole.
+fn scaled(number: f64, unit: &str, size: f64) -> String {
+    let number = number / size;
     let decimals = match number {
-        number if number >= 99.95 || number.fract() == 0.0 && number < 10.0 => 0,
+        number if number >= 99.95 || size == 1.0 => 0,
         number if number >= 9.995 => 1,
         _ => 2,
     };
-    format!("{number:.decimals$}")
+    format!("{number:.decimals$} {unit}")
 }
 
 /// With a comma between thousands: `1,234,567`.
@@ -43,10 +44,10 @@ pub(crate) fn rate(number: f64) -> String {
 pub(crate) fn bytes(number: f64) -> String {
     for (unit, size) in [("B", 1.0), ("kB", 1e3), ("MB", 1e6)] {
         if number < 999.5 * size {
-            return format!("{} {unit}", figures(number / size));
+            return scaled(number, unit, size);
         }
     }
-    format!("{} GB", figures(number / 1e9))
+    scaled(number, "GB", 1e9)
 }
 
 /// A share of a whole: `0.20 %`, and never `0 %` or `100 %` for what is not.
@@ -107,7 +108,7 @@ mod tests {
         }
         assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([5.0, 99.96, 1_234.4].map(rate), ["5.0", "100", "1,234"]);
-        assert_eq!([12.0, 12_340.0, 5e9].map(bytes), ["12.0 B", "12.3 kB", "5 GB"]);
+        assert_eq!([12.0, 12_340.0, 5e9].map(bytes), ["12 B", "12.3 kB", "5.00 GB"]);
     }
 
     #[test]

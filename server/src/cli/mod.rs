@@ -13,6 +13,7 @@ mod fixed;
 mod http;
 mod limits;
 mod listen;
+mod load;
 mod logs;
 mod man;
 mod messages;
@@ -47,6 +48,8 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
     corelane fixed --body hello                give every request the same answer\n  \
     corelane connect 127.0.0.1:4000            talk to a server by lines\n  \
     corelane broadcast --bind 127.0.0.1        a chat; join it with nc 127.0.0.1 8080\n  \
+    corelane load http://127.0.0.1:8080/ -r 20k  how fast are its answers?
+  \
     corelane top                               what is the server doing?\n  \
     corelane torture http://127.0.0.1:8080/    attack a server of yours\n  \
     corelane serve --help                      all options of a command\n\n\
@@ -76,6 +79,10 @@ enum Command {
     Connect(connect::Args),
     /// Show what a running server does: rates, latency, a heat map, loops, routes.
     Top(top::Args),
+    /// Load a server, and tell how long its answers take.
+    Load(Box<corelane_load::cli::Args>),
+    /// Look for what of this machine may distort a load test.
+    Doctor(corelane_load::cli::DoctorArgs),
     /// Attack an HTTP/1.1 server and say which rules it breaks.
     Torture(torture::Args),
     /// Check a configuration file, and say all that is wrong with it.
@@ -97,6 +104,8 @@ enum Failure {
     Config(String),
     /// Something failed while running.
     Run(anyhow::Error),
+    /// The command has said what went wrong itself.
+    Said(ExitCode),
 }
 
 impl From<anyhow::Error> for Failure {
@@ -129,6 +138,8 @@ pub fn main() -> ExitCode {
         Command::Echo(args) => echo::run(*args),
         Command::Broadcast(args) => broadcast::run(*args),
         Command::Top(args) => top::run(&args),
+        Command::Load(args) => load::run(*args),
+        Command::Doctor(args) => load::run_doctor(&args),
         Command::Torture(args) => torture::run(args),
         Command::Check(args) => check::run(args),
         Command::Config(args) => config::run(args),
@@ -145,6 +156,7 @@ pub fn main() -> ExitCode {
             say(&message);
             ExitCode::from(EX_CONFIG)
         }
+        Err(Failure::Said(code)) => code,
         Err(Failure::Run(error)) => {
             say(&format!("error: {error:#}"));
             ExitCode::from(1)

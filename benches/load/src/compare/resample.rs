@@ -1,4 +1,4 @@
-//! Permutation test and bootstrap over blocks of seconds.
+//! Rank test and bootstrap over blocks of seconds.
 
 use std::collections::BTreeMap;
 
@@ -67,15 +67,22 @@ pub(super) fn compare(samples: &[Blocks; 2], quantiles: &[f64], rounds: usize) -
     };
     let seen = ratios(&as_it_is);
     let mut random = Random(1);
-    // How often a deal is as far from no change as what was seen, which counts as one of the deals.
+    let ranked: Vec<Vec<f64>> = {
+        let blocks: Vec<_> = (0..total).map(|block| pool.figures(&[block], quantiles)).collect();
+        (0..seen.len()).map(|figure| ranks(blocks.iter().map(|block| block[figure]))).collect()
+    };
+    // How far the ranks of the first result are from what they would add up to if it were like the other.
+    let far = |ranks: &[f64], first: &[usize]| {
+        let sum: f64 = first.iter().map(|block| ranks[*block]).sum();
+        (sum - (total + 1) as f64 * first.len() as f64 / 2.0).abs()
+    };
+    let found: Vec<f64> = ranked.iter().map(|ranks| far(ranks, &order[..sizes[0]])).collect();
+    // How often a deal is as far from equal as what was seen, which counts as one of the deals.
     let mut as_far = vec![1_usize; seen.len()];
     for _ in 0..rounds {
         random.shuffle(&mut order);
-        let dealt = ratios(
-            &[&order[..sizes[0]], &order[sizes[0]..]].map(|part| pool.figures(part, quantiles)),
-        );
-        for ((count, dealt), seen) in as_far.iter_mut().zip(&dealt).zip(&seen) {
-            *count += usize::from(distance(*dealt) >= distance(*seen) - 1e-12);
+        for ((count, ranks), found) in as_far.iter_mut().zip(&ranked).zip(&found) {
+            *count += usize::from(far(ranks, &order[..sizes[0]]) >= found - 1e-9);
         }
     }
     let mut drawn: Vec<Vec<f64>> = vec![Vec::with_capacity(rounds); seen.len()];
@@ -102,9 +109,20 @@ pub(super) fn compare(samples: &[Blocks; 2], quantiles: &[f64], rounds: usize) -
         .collect()
 }
 
-/// How far a ratio is from 1, as far for a half as for the double.
-fn distance(ratio: f64) -> f64 {
-    if ratio > 0.0 { ratio.ln().abs() } else { f64::INFINITY }
+/// The place of each value in their order, from 1; equal ones share the mean of theirs.
+fn ranks(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut ordered: Vec<(f64, usize)> =
+        values.enumerate().map(|(place, value)| (value, place)).collect();
+    ordered.sort_by(|one, other| one.0.total_cmp(&other.0));
+    let mut ranks = vec![0.0; ordered.len()];
+    let mut before = 0;
+    for equal in ordered.chunk_by(|one, other| one.0 == other.0) {
+        for (_, place) in equal {
+            ranks[*place] = before as f64 + (equal.len() + 1) as f64 / 2.0;
+        }
+        before += equal.len();
+    }
+    ranks
 }
 
 /// The blocks of both results over the same buckets.
@@ -182,5 +200,16 @@ impl Random {
         for last in (1..order.len()).rev() {
             order.swap(last, self.below(last + 1));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_values_share_their_rank() {
+        assert_eq!(ranks([30.0, 10.0, 20.0, 20.0].into_iter()), [4.0, 1.0, 2.5, 2.5]);
+        assert_eq!(ranks([].into_iter()), [0.0; 0]);
     }
 }

@@ -1,9 +1,9 @@
 //! Response times over time: how many fell where.
 
-use corelane_metrics::Bucket;
-use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
-use super::Second;
+use corelane_metrics::heat::{HeatColumn, HeatMap, row_bounds};
+use serde::{Deserialize, Serialize};
 
 /// How many response times fell into which band, column by column.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -25,82 +25,67 @@ pub struct Column {
     pub counts: Vec<(usize, u64)>,
 }
 
-/// Bands of a power of two, and its logarithm.
-const BANDS: u64 = 8;
-const BANDS_LOG: u32 = 3;
-
 impl Heat {
-    /// One column for each second, by the time at which responses came. Eight bands for each power of
-    /// two, so that every bucket of a histogram of ours falls into one.
+    /// A map whose times are since measuring began.
     #[must_use]
-    pub fn of_seconds(seconds: &[Second]) -> Self {
-        let last = seconds.iter().map(|second| second.response_time.max()).max().unwrap_or(0);
-        let rows = (0..=band_of(last)).map(band).collect();
-        let column = |second: &Second| {
-            let mut counts: Vec<(usize, u64)> = Vec::new();
-            for Bucket { lowest, count, .. } in second.response_time.buckets() {
-                let row = band_of(lowest) as usize;
-                match counts.last_mut() {
-                    Some((last, total)) if *last == row => *total += count,
-                    _ => counts.push((row, count)),
-                }
-            }
-            Column { at_ms: (second.at_seconds * 1e3).round() as u64, counts }
+    pub fn new(map: &HeatMap) -> Self {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let column = |column: HeatColumn<'_>| {
+            let counts = column.counts().iter().copied().enumerate();
+            let counts = counts.filter(|(_, count)| *count > 0).collect();
+            Column { at_ms: millis(column.at()), counts }
         };
-        let column_ms = seconds.iter().map(|second| (second.length_seconds * 1e3).round() as u64);
         Self {
-            column_ms: column_ms.max().unwrap_or(0),
-            rows,
-            columns: seconds.iter().map(column).collect(),
+            column_ms: millis(map.width()),
+            rows: (0..).map_while(row_bounds).map(|(lowest, highest)| [lowest, highest]).collect(),
+            columns: map.columns().map(column).collect(),
         }
     }
+
     /// How many response times are in it.
     #[must_use]
     pub fn count(&self) -> u64 {
         let counts = self.columns.iter().flat_map(|column| &column.counts);
         counts.map(|(_, count)| count).sum()
     }
-}
 
-/// The band of a value: all below 1,024 are in the first.
-fn band_of(value: u64) -> u64 {
-    let power = 63 - value.max(1_024).leading_zeros();
-    let within = (value.max(1_024) >> (power - BANDS_LOG)) - BANDS;
-    u64::from(power - 10) * BANDS + within + u64::from(value >= 1_024)
-}
-
-/// The lowest and the highest value of a band.
-fn band(index: u64) -> [u64; 2] {
-    let start = |index: u64| (1_024 << (index / BANDS)) / BANDS * (BANDS + index % BANDS);
-    match index.checked_sub(1) {
-        None => [0, 1_023],
-        Some(index) => [start(index), start(index + 1) - 1],
+    /// Adds the columns of a map that began so much later.
+    pub(super) fn append(&mut self, later: Self, offset_ms: u64) {
+        // Bands are the same in all maps of ours.
+        self.column_ms = self.column_ms.max(later.column_ms);
+        self.columns.extend(later.columns.into_iter().map(|mut column| {
+            column.at_ms += offset_ms;
+            column
+        }));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::sample;
 
     #[test]
-    fn bands_lie_side_by_side_and_hold_what_they_say() {
-        for index in 0..26 * BANDS {
-            let [lowest, highest] = band(index);
-            assert_eq!((band_of(lowest), band_of(highest)), (index, index));
-            assert_eq!(band(index + 1)[0], highest + 1);
+    fn every_value_is_in_its_column_and_its_band() {
+        let mut map = HeatMap::new(Duration::from_millis(250), 100).unwrap();
+        for (at_ms, nanos) in [(10, 20_000), (240, 20_001), (250, 3), (1_100, u64::MAX)] {
+            map.record_n(Duration::from_millis(at_ms), nanos, 2);
         }
-    }
-
-    #[test]
-    fn every_response_is_in_its_column_once() {
-        let record = sample::stalled();
-        let heat = &record.heat;
-        assert_eq!((heat.count(), heat.columns.len(), heat.column_ms), (12_000, 12, 1_000));
-        for (column, second) in heat.columns.iter().zip(&record.seconds) {
-            let (last, _) = column.counts.last().unwrap();
-            let [lowest, highest] = heat.rows[*last];
-            assert!((lowest..=highest).contains(&second.response_time.max()));
-        }
+        let heat = Heat::new(&map);
+        assert_eq!((heat.count(), heat.column_ms), (8, 250));
+        let columns: Vec<_> = heat
+            .columns
+            .iter()
+            .flat_map(|column| {
+                column.counts.iter().map(|(row, count)| (column.at_ms, *row, *count))
+            })
+            .collect();
+        let last = heat.rows.len() - 1;
+        assert_eq!(
+            columns.iter().map(|(at, _, count)| (*at, *count)).collect::<Vec<_>>(),
+            [(0, 4), (250, 2), (1_000, 2)]
+        );
+        let [lowest, highest] = heat.rows[columns[0].1];
+        assert!(lowest <= 20_000 && 20_001 <= highest);
+        assert_eq!((columns[1].1, columns[2].1), (0, last));
     }
 }

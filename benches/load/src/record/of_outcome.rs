@@ -12,7 +12,6 @@ impl Record {
     /// server has measured are for the caller to add.
     #[must_use]
     pub fn new(load: Load, outcome: &Outcome) -> Self {
-        let seconds: Vec<_> = outcome.intervals.iter().map(second).collect();
         Self {
             schema: SCHEMA,
             generator: concat!("corelane-load ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -48,8 +47,9 @@ impl Record {
             }),
             service_time: outcome.service_time.clone(),
             response_time: outcome.response_time.clone(),
-            heat: Heat::of_seconds(&seconds),
-            seconds,
+            heat: Heat::new(&outcome.heat),
+            seconds: outcome.intervals.iter().map(second).collect(),
+            steps: Vec::new(),
             server_side: None,
             environment: Environment::default(),
         }

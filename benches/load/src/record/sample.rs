@@ -1,5 +1,9 @@
 //! A record made up for tests: the same in every run.
 
+use std::time::Duration;
+
+use corelane_metrics::heat::HeatMap;
+
 use super::*;
 
 /// Requests of a second.
@@ -17,6 +21,7 @@ pub(crate) fn made(seconds: u64, typical: u64, stall: Option<u64>, seed: u64) ->
     let mut random = Random(seed);
     let mut all = (HistogramSnapshot::default(), HistogramSnapshot::default());
     let mut record = frame(seconds);
+    let mut map = HeatMap::default();
     for second in 0..seconds {
         let mut histogram = HistogramSnapshot::default();
         for index in 0..RATE {
@@ -29,6 +34,7 @@ pub(crate) fn made(seconds: u64, typical: u64, stall: Option<u64>, seed: u64) ->
                 _ => 0,
             };
             histogram.record_n(service + waited, 1);
+            map.record_n(Duration::from_secs(second), service + waited, 1);
             all.0.record_n(service, 1);
         }
         all.1.merge(&histogram);
@@ -47,7 +53,7 @@ pub(crate) fn made(seconds: u64, typical: u64, stall: Option<u64>, seed: u64) ->
             response_time: histogram,
         });
     }
-    record.heat = Heat::of_seconds(&record.seconds);
+    record.heat = Heat::new(&map);
     record.service_time = all.0;
     record.response_time = all.1;
     if stall.is_some() {

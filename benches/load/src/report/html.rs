@@ -17,7 +17,7 @@ const STYLE: &str = include_str!("html/page.css");
 const SCRIPT: &str = include_str!("html/page.js");
 /// SHA-256 of the two in base64; a test compares, and says the right ones.
 const STYLE_HASH: &str = "mFPnF/brBv6YghUmvSXd7Uen1JRN/XltWTeb3G0NDKE=";
-const SCRIPT_HASH: &str = "sZOOdJroVpVk4UJVMO/8YCvBgim/9TlqvVYyHsRNLHw=";
+const SCRIPT_HASH: &str = "Mc93+g/m902dGx+QmutOyeNiT4TyyjVGZY0GQmdJG10=";
 /// More rows than this make a table that nobody reads: neighbours are then left to the CSV.
 const TABLE_ROWS_MAX: usize = 600;
 
@@ -30,6 +30,7 @@ pub fn html(record: &Record) -> String {
     body += &tiles(record);
     body += &charts(record);
     body += &latencies(record);
+    body += &steps(record);
     body += &targets(record);
     body += &about(record);
     format!(
@@ -107,7 +108,7 @@ fn tiles(record: &Record) -> String {
 }
 
 fn charts(record: &Record) -> String {
-    let response = &record.response_time;
+    let (response, faults) = (&record.response_time, record.fault_count());
     let label = format!(
         "Heat map of {} response times over {:.0} seconds, from {} to {}; half took at most {}.",
         units::count(response.count()),
@@ -121,7 +122,7 @@ fn charts(record: &Record) -> String {
         if record.load.discipline.is_open() { "<li><i class=\"asked\"></i>asked</li>" } else { "" };
     format!(
         "<section id=\"heat\" data-label=\"{label}\">\n<h2>Response times over time</h2>\n\
-         <p class=\"note\">Each column is {} of the run, each row a band of latency; the colour says how \
+         <p class=\"note\">Each column is {} s of the run, each row a band of latency; the colour says how \
          many requests fell there. A column stands where a request {by}. Point at a cell, or use the \
          arrow keys.</p>\n<div class=\"chart\"></div>\n\
          <div class=\"legend\"><span>1 response</span><span class=\"ramp\"></span>\
@@ -129,11 +130,11 @@ fn charts(record: &Record) -> String {
          <section id=\"rate\" data-label=\"Rate of answers over time, {} per second on average.\">\n\
          <h2>Requests per second</h2>\n<ul class=\"keys\">{asked}<li><i class=\"response\"></i>answered</li>\
          </ul>\n<div class=\"chart\"></div>\n</section>\n\
-         <section id=\"faults\" data-label=\"Faults over time, {} in all.\">\n<h2>Faults per second</h2>\n\
-         <div class=\"chart\"></div>\n{}</section>\n",
-        units::time(record.heat.column_ms as f64 * 1e6),
+         <section{}>\n<h2>Faults</h2>\n{}\n{}</section>\n",
+        record.heat.column_ms as f64 / 1e3,
         units::rate(record.rate()),
-        units::count(record.fault_count()),
+        if faults > 0 { " id=\"faults\" data-label=\"Faults over time.\"" } else { "" },
+        if faults > 0 { "<div class=\"chart\"></div>" } else { "<p class=\"note\">None.</p>" },
         seconds(record),
     )
 }
@@ -215,6 +216,34 @@ fn latencies(record: &Record) -> String {
          mark is ten times rarer.</p></div>\n\
          <table>\n<caption>– means fewer than ten values beyond it</caption>\n<thead><tr><td></td>{heads}</tr>\
          </thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n</section>\n",
+    )
+}
+
+fn steps(record: &Record) -> String {
+    if record.steps.is_empty() {
+        return String::new();
+    }
+    let mut rows = String::new();
+    for step in &record.steps {
+        let time = |quantile| units::time(step.response_time.quantile(quantile) as f64);
+        let _ = writeln!(
+            rows,
+            "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            units::rate(step.rate),
+            units::rate(step.answered_rate()),
+            time(0.5),
+            time(0.99),
+            time(1.0),
+            units::count(step.fault_count),
+            units::count(step.late),
+        );
+    }
+    format!(
+        "<section>\n<h2>By rate</h2>\n<p class=\"note\">{}</p>\n<div class=\"scroll\"><table>\n<thead><tr>\
+         <th scope=\"col\">asked per second</th><th scope=\"col\">answered</th><th scope=\"col\">p50</th>\
+         <th scope=\"col\">p99</th><th scope=\"col\">longest</th><th scope=\"col\">faults</th>\
+         <th scope=\"col\">late</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n</section>\n",
+        escape(&text::knee(record)),
     )
 }
 

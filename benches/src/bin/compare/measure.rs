@@ -77,24 +77,25 @@ pub(crate) fn measure_load(
     let mut command = launch::command(core, &binaries.own("corelane-load")?)?;
     command
         .arg(format!("http://{}{path}", running.address()))
-        .args(["--json", "--warm-up", WARM_UP])
+        .args(["--quiet", "--json", "-", "--warm-up", WARM_UP])
         .args(["--duration", &duration.as_secs_f64().to_string()])
-        .args(["--watch", &running.process().to_string()])
+        .args(["--server-pid", &running.process().to_string()])
         .args(options);
     let report = output::json(&mut command, duration + SLACK)?;
     let number = |pointer: &str| report.pointer(pointer).and_then(Value::as_f64);
-    let faults = report["fault_count"].as_u64().context("a report without faults")?;
-    if report["responses"].as_u64().unwrap_or(0) == 0 {
+    let micros = |pointer: &str| number(pointer).map(|nanos| nanos / 1e3);
+    let faults = report["summary"]["fault_count"].as_u64().context("a report without faults")?;
+    if report["answered"].as_u64().unwrap_or(0) == 0 {
         bail!("no response ({faults} faults)");
     }
     Ok(Sample {
         faults,
-        cpu_micros: number("/server_cpu_micros"),
-        responses_per_second: number("/responses_per_second"),
-        p50_micros: number("/latency_micros/p50"),
-        p99_micros: number("/latency_micros/p99"),
-        server_busy: number("/server_cores"),
-        client_busy: number("/client_cores"),
+        cpu_micros: number("/summary/server_cpu_micros"),
+        responses_per_second: number("/summary/responses_per_second"),
+        p50_micros: micros("/response_time/quantiles/p50"),
+        p99_micros: micros("/response_time/quantiles/p99"),
+        server_busy: number("/server/cores"),
+        client_busy: number("/client/cores"),
         idle_kibibytes: None,
     })
 }

@@ -5,10 +5,9 @@
   const dark = matchMedia("(prefers-color-scheme: dark)");
 
   // Numbers as people read them: the same words as in the text report.
-  const figures = (n) => n.toFixed(n >= 99.95 || (Number.isInteger(n) && n < 10) ? 0 : n >= 9.995 ? 1 : 2);
   const scaled = (n, units) => {
-    const [size, unit] = units.find(([size]) => n < 999.5 * size) ?? units.at(-1);
-    return `${figures(n / size)} ${unit}`;
+    const [size, unit] = units.find(([size]) => n < 999.5 * size) ?? units.at(-1), m = n / size;
+    return `${m.toFixed(m >= 99.95 || size === 1 ? 0 : m >= 9.995 ? 1 : 2)} ${unit}`;
   };
   const time = (nanos) => scaled(nanos, [[1, "ns"], [1e3, "µs"], [1e6, "ms"], [1e9, "s"]]);
   const tick = (nanos) => time(nanos).replace(/\.0+ /, " ");
@@ -27,9 +26,9 @@
   };
 
   // Round steps: 1, 2 or 5 times a power of ten, about `wanted` of them up to `end`.
-  const steps = (end, wanted) => {
+  const steps = (end, wanted, least = 0) => {
     const rough = end / wanted, base = 10 ** Math.floor(Math.log10(rough || 1));
-    const step = base * ([1, 2, 5].find((n) => n * base >= rough) ?? 10);
+    const step = Math.max(least, base * ([1, 2, 5].find((n) => n * base >= rough) ?? 10));
     return Array.from({ length: Math.floor(end / step + 1e-9) + 1 }, (_, i) => +(i * step).toPrecision(12));
   };
 
@@ -170,7 +169,7 @@
   const overTime = (values, tell) => (self) => {
     const { left, right, top, bottom } = plot(self);
     const highest = Math.max(1, ...values.flatMap(({ of }) => data.seconds.map(of)));
-    const marks = steps(highest, 3), end = Math.max(highest, marks.at(-1)) * 1.04;
+    const marks = steps(highest, 3, 1), end = Math.max(highest, marks.at(-1)) * 1.04;
     const y = (n) => bottom - (bottom - top) * n / end;
     const x = timeAxis(self);
     for (const n of marks) {

@@ -1,0 +1,253 @@
+//! The command line: `corelane load`, `corelane doctor`, and the program `corelane-load`, which is the
+//! former alone. Behind the feature `cli`.
+//!
+//! Exit codes: 0 for a run without more faults than allowed, 1 for one with more or that could not
+//! start, 2 for wrong usage.
+
+mod compare;
+mod doctor;
+mod live;
+mod options;
+mod output;
+mod ramp;
+mod values;
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::ops::ControlFlow;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context;
+
+use crate::doctor::{Machine, environment, examine};
+use crate::record::{Record, per};
+use crate::{Held, Plan, Progress, report, run_watched};
+use live::View;
+use options::{Job, Options};
+
+pub use doctor::DoctorArgs;
+
+/// Asks a server over HTTP/1.1 and tells what happened, faults first.
+///
+/// By the clock (an open loop) with --rate, which shows what users would see; or each connection one
+/// request after the other (a closed loop) with --connections alone, which shows how much the server can
+/// do. Load only servers that are yours.
+#[derive(clap::Args, Debug)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(after_help = "Examples:\n  \
+    corelane load http://127.0.0.1:8080/ --rate 20k --duration 30s --html report.html\n  \
+    corelane load http://127.0.0.1:8080/ --connections 64            how much can it do?\n  \
+    corelane load http://127.0.0.1:8080/ --ramp 1k..50k:5s           where does latency rise?\n  \
+    corelane load 9=http://localhost/a 1=http://localhost/b -r 500   nine of ten requests to /a\n  \
+    corelane load http://localhost/ -r 1k --body-file a.json -H 'Content-Type: application/json'\n  \
+    corelane load http://localhost/ -r 1k --server-metrics http://127.0.0.1:9100\n  \
+    corelane load compare before.json after.json                     is it slower?\n  \
+    corelane load show result.json --html report.html                draw a result again\n\n\
+    Exit code: 0 for a run without faults (or no more than --allow-faults), 1 for one with more or that \
+    could not start, 2 for wrong usage.")]
+pub struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Command {
+    /// Say whether two results of the same load differ by more than chance.
+    Compare(compare::CompareArgs),
+    /// Show a result that was written with --json, or draw it again.
+    Show(ShowArgs),
+}
+
+#[derive(clap::Args, Debug)]
+struct ShowArgs {
+    /// What was written with --json
+    #[arg(value_name = "RESULT")]
+    result: std::path::PathBuf,
+    #[command(flatten)]
+    files: output::Files,
+}
+
+/// Why a command ended without success.
+#[derive(Debug)]
+enum Failure {
+    /// The command line asks for something that cannot be.
+    Usage(String),
+    /// Something failed.
+    Run(anyhow::Error),
+    /// It went well, but the result is not: already said.
+    Result,
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Run(error)
+    }
+}
+
+/// Runs the command. `words` is the command line behind the name of the command: it is kept in results.
+pub fn run(args: Args, words: Vec<String>) -> ExitCode {
+    exit(match args.command {
+        Some(Command::Compare(args)) => compare::run(&args),
+        Some(Command::Show(args)) => show(&args),
+        None => load(&args.options, words),
+    })
+}
+
+/// Runs `corelane doctor`.
+pub fn run_doctor(args: &DoctorArgs) -> ExitCode {
+    exit(doctor::run(args))
+}
+
+fn exit(ended: Result<(), Failure>) -> ExitCode {
+    let (said, code) = match ended {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Result) => return ExitCode::FAILURE,
+        Err(Failure::Usage(why)) => (format!("{why}\n\nFor more information, try '--help'."), 2),
+        Err(Failure::Run(error)) => (format!("{error:#}"), 1),
+    };
+    // Who reads it may be gone.
+    let _ = writeln!(io::stderr(), "error: {said}");
+    ExitCode::from(code)
+}
+
+/// Whoever closed the pipe wants no more of it.
+fn print(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+fn show(args: &ShowArgs) -> Result<(), Failure> {
+    let record = read(&args.result)?;
+    args.files.write(&record)?;
+    if !args.files.take_stdout() {
+        print(&report::text(&record));
+    }
+    Ok(())
+}
+
+fn read(path: &std::path::Path) -> anyhow::Result<Record> {
+    Record::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+fn load(options: &Options, words: Vec<String>) -> Result<(), Failure> {
+    let job = options.job()?;
+    if options.idle {
+        return hold(&job.plan);
+    }
+    options.files.check()?;
+    let findings = examine(&Machine, &job.subject());
+    let admin = options.admin()?;
+    let before = match &admin {
+        Some(admin) => Some(admin.read().context("cannot read the server's figures")?),
+        None => None,
+    };
+    let mut record = match options.ramp {
+        None => once(options, &job, &job.plan)?,
+        Some(ramp) => ramp::run(options, &job, ramp)?,
+    };
+    record.arguments = words;
+    record.environment = environment(&Machine, &findings);
+    if let (Some(admin), Some(before)) = (&admin, before) {
+        match admin.read() {
+            Ok(after) => record.server_side = Some(before.until(&after)),
+            Err(error) => {
+                let lost = format!("the server's figures could not be read at the end: {error}");
+                record.environment.warnings.push(lost);
+            }
+        }
+    }
+    // The text first: should a disk be full, the figures have been seen.
+    if !options.files.take_stdout() {
+        print(&report::text(&record));
+    }
+    options.files.write(&record)?;
+    let share = per(record.fault_count() as f64, record.sends.intended as f64);
+    match record.answered > 0 && share <= options.allow_faults {
+        true => Ok(()),
+        false => Err(Failure::Result),
+    }
+}
+
+/// One run, shown while it goes on, until it is done or the user has enough.
+fn once(options: &Options, job: &Job, plan: &Plan) -> anyhow::Result<Record> {
+    let stop = Stop::watch()?;
+    let mut view = View::new(options.mode(), options.title(plan));
+    let outcome = run_watched(plan, |progress: &Progress<'_>| {
+        view.show(progress);
+        match stop.asked() {
+            // A second one does not wait for answers: the terminal is given back, and that is all.
+            Asked::Again => {
+                view = View::Quiet;
+                std::process::exit(130);
+            }
+            Asked::Once => ControlFlow::Break(()),
+            Asked::Never => ControlFlow::Continue(()),
+        }
+    });
+    let intervals = outcome.as_ref().map(|outcome| &outcome.intervals[..]).unwrap_or_default();
+    view.end(intervals);
+    Ok(Record::new(job.load(plan), &outcome?))
+}
+
+/// Whether the user asked to stop.
+struct Stop {
+    /// Set by a signal, and taken back when it was seen.
+    signal: Arc<AtomicBool>,
+    seen: std::cell::Cell<bool>,
+}
+
+/// How often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Never,
+    Once,
+    Again,
+}
+
+impl Stop {
+    fn watch() -> anyhow::Result<Self> {
+        let signal = Arc::new(AtomicBool::new(false));
+        for number in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            signal_hook::flag::register(number, Arc::clone(&signal)).context("signals")?;
+        }
+        Ok(Self { signal, seen: std::cell::Cell::new(false) })
+    }
+
+    fn asked(&self) -> Asked {
+        let now = self.signal.swap(false, Ordering::Relaxed);
+        match (self.seen.replace(self.seen.get() || now), now) {
+            (true, true) => Asked::Again,
+            (false, false) => Asked::Never,
+            _ => Asked::Once,
+        }
+    }
+}
+
+/// Opens the connections, and holds them until a byte or the end of standard input.
+fn hold(plan: &Plan) -> Result<(), Failure> {
+    let mut held = Held::open(plan).map_err(anyhow::Error::from)?;
+    let open = held.open_count().map_err(anyhow::Error::from)?;
+    print(&format!("open {open} of {}, faults {}\n", plan.connections, held.faults()));
+    // The end of input ends the hold as well as a byte does.
+    let _ = io::stdin().read(&mut [0; 1]).context("standard input")?;
+    let kept = held.open_count().map_err(anyhow::Error::from)?;
+    print(&format!("still open {kept}\n"));
+    match kept == plan.connections && held.faults().total() == 0 {
+        true => Ok(()),
+        false => Err(Failure::Result),
+    }
+}
+
+/// The contents of a file that an option names.
+fn contents(option: &str, path: &std::path::Path) -> Result<Vec<u8>, Failure> {
+    fs::read(path).map_err(|error| {
+        Failure::Usage(format!("{option}: cannot read {}: {error}", path.display()))
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,76 @@
+//! The files that results are written to.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use crate::record::Record;
+use crate::report;
+
+/// Files to write; `-` is standard output.
+#[derive(clap::Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Results")]
+pub(super) struct Files {
+    /// Everything, as JSON: for `compare` and `show`, and for programs; - is standard output
+    #[arg(long, value_name = "FILE")]
+    pub(super) json: Option<PathBuf>,
+    /// A row for each second, as CSV
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// Histograms of each second, as an HdrHistogram log
+    #[arg(long, value_name = "FILE")]
+    hlog: Option<PathBuf>,
+    /// The tag of the intervals of the HdrHistogram log, to join several
+    #[arg(long, value_name = "WORD", requires = "hlog")]
+    tag: Option<String>,
+    /// A page with the heat map, to be opened in a browser
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+impl Files {
+    /// Whether standard output is taken by one of them.
+    pub(super) fn take_stdout(&self) -> bool {
+        self.all().into_iter().flatten().any(|path| path == Path::new("-"))
+    }
+
+    /// Makes sure that each can be written, before an hour of load and not after it.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        for path in self.all().into_iter().flatten().filter(|path| *path != Path::new("-")) {
+            let opened = File::options().create(true).append(true).open(path);
+            opened.with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(())
+    }
+
+    fn all(&self) -> [Option<&Path>; 4] {
+        [&self.json, &self.csv, &self.hlog, &self.html].map(Option::as_deref)
+    }
+
+    /// Writes all of them.
+    pub(super) fn write(&self, record: &Record) -> anyhow::Result<()> {
+        to(self.json.as_deref(), |out| record.write_json(out))?;
+        to(self.csv.as_deref(), |out| report::csv(record, out))?;
+        to(self.hlog.as_deref(), |out| report::hlog(record, self.tag.as_deref(), out))?;
+        to(self.html.as_deref(), |out| out.write_all(report::html(record).as_bytes()))
+    }
+}
+
+fn to(
+    path: Option<&Path>,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> anyhow::Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    let written = if path == Path::new("-") {
+        let mut out = io::stdout().lock();
+        write(&mut out).and_then(|()| out.flush())
+    } else {
+        File::create(path).and_then(|file| {
+            let mut out = BufWriter::new(file);
+            write(&mut out).and_then(|()| out.flush())
+        })
+    };
+    written.with_context(|| format!("cannot write {}", path.display()))
+}

@@ -1,0 +1,146 @@
+//! Several runs, one after the other at rising rates, as one result.
+
+use corelane_metrics::HistogramSnapshot;
+use serde::{Deserialize, Serialize};
+
+use super::{End, Record, histogram, per};
+
+/// A server keeps up as long as so much of what is asked is answered in time,
+const ANSWERED_SHARE: f64 = 0.99;
+/// and as long as its p99 is below so many times that of the first step.
+const P99_FACTOR: u64 = 10;
+
+/// One rate of a ramp.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Requests per second asked for.
+    pub rate: f64,
+    /// The measured time.
+    pub elapsed_seconds: f64,
+    /// Requests whose time came.
+    pub intended: u64,
+    /// Whole responses.
+    pub answered: u64,
+    /// What went wrong.
+    pub fault_count: u64,
+    /// Requests that the generator itself sent late.
+    pub late: u64,
+    /// The share of time in which the busiest thread of the generator was not waiting.
+    pub saturation: Option<f64>,
+    /// As in [`Record::response_time`].
+    #[serde(with = "histogram")]
+    pub response_time: HistogramSnapshot,
+}
+
+impl Step {
+    /// Responses per second.
+    #[must_use]
+    pub fn answered_rate(&self) -> f64 {
+        per(self.answered as f64, self.elapsed_seconds)
+    }
+}
+
+impl Record {
+    /// Makes this run, at one rate, the first step of a ramp.
+    pub fn become_step(&mut self, rate: f64) {
+        self.steps = vec![Step {
+            rate,
+            elapsed_seconds: self.elapsed_seconds,
+            intended: self.sends.intended,
+            answered: self.answered,
+            fault_count: self.fault_count(),
+            late: self.sends.late,
+            saturation: self.client.saturation,
+            response_time: self.response_time.clone(),
+        }];
+    }
+
+    /// Adds a run that came after this one, as if it had begun when this one ended.
+    pub fn append(&mut self, later: Self) {
+        let (before, offset_ms) =
+            (self.elapsed_seconds, (self.elapsed_seconds * 1e3).round() as u64);
+        self.seconds.extend(later.seconds.into_iter().map(|mut second| {
+            second.at_seconds += before;
+            second
+        }));
+        self.heat.append(later.heat, offset_ms);
+        self.elapsed_seconds += later.elapsed_seconds;
+        self.service_time.merge(&later.service_time);
+        self.response_time.merge(&later.response_time);
+        for (fault, more) in self.faults.iter_mut().zip(later.faults) {
+            fault.count += more.count;
+        }
+        for (status, count) in later.statuses {
+            *self.statuses.entry(status).or_default() += count;
+        }
+        for (target, more) in self.targets.iter_mut().zip(later.targets) {
+            target.sent += more.sent;
+            target.answered += more.answered;
+            target.wrong += more.wrong;
+            target.response_time.merge(&more.response_time);
+        }
+        let mean = |ours: f64, sent: u64, theirs: f64, more: u64| {
+            per(ours * sent as f64 + theirs * more as f64, (sent + more) as f64)
+        };
+        let (ours, theirs) = (self.sends, later.sends);
+        self.sends.late_mean = mean(ours.late_mean, ours.sent, theirs.late_mean, theirs.sent);
+        self.sends.intended += theirs.intended;
+        self.sends.sent += theirs.sent;
+        self.sends.late += theirs.late;
+        self.sends.late_max = ours.late_max.max(theirs.late_max);
+        self.answered += later.answered;
+        self.lost += later.lost;
+        self.connections_opened += later.connections_opened;
+        self.bytes_received += later.bytes_received;
+        self.bytes_sent += later.bytes_sent;
+        self.client.add(later.client, before, later.elapsed_seconds);
+        if let (Some(ours), Some(theirs)) = (&mut self.server, later.server) {
+            ours.add(theirs, before, later.elapsed_seconds);
+        }
+        if later.end == End::Interrupted {
+            self.end = End::Interrupted;
+        }
+        self.steps.extend(later.steps);
+    }
+
+    /// The first step of a ramp at which the server no longer kept up: less than 99 % of what was asked
+    /// was answered, something failed, or p99 was more than ten times that of the first step.
+    #[must_use]
+    pub fn knee(&self) -> Option<usize> {
+        let usual = self.steps.first()?.response_time.quantile(0.99);
+        self.steps.iter().position(|step| {
+            let asked = per(step.intended as f64, step.elapsed_seconds);
+            step.answered_rate() < asked * ANSWERED_SHARE
+                || step.fault_count > 0
+                || step.response_time.quantile(0.99) > usual * P99_FACTOR
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::record::sample;
+
+    #[test]
+    fn two_runs_are_one_after_the_other_and_the_knee_is_where_it_hurts() {
+        let (mut whole, mut later) = (sample::made(5, 100_000, None, 1), sample::stalled());
+        whole.become_step(1_000.0);
+        later.become_step(2_000.0);
+        let (first, second) = (whole.clone(), later.clone());
+        whole.append(later);
+        assert_eq!(whole.answered, first.answered + second.answered);
+        assert_eq!(whole.elapsed_seconds, 17.0);
+        assert_eq!(whole.response_time.count(), 17_000);
+        assert_eq!(whole.heat.count(), 17_000);
+        let starts: Vec<_> = whole.seconds.iter().map(|second| second.at_seconds).collect();
+        assert!(starts.iter().enumerate().all(|(index, at)| *at == index as f64), "{starts:?}");
+        let columns = whole.heat.columns.iter().map(|column| column.at_ms);
+        assert!(columns.eq((0..17).map(|second| second * 1_000)));
+        assert_eq!((whole.sends.late, whole.fault_count()), (999, 3));
+        assert_eq!(
+            whole.steps.iter().map(|step| step.rate).collect::<Vec<_>>(),
+            [1_000.0, 2_000.0]
+        );
+        assert_eq!((whole.knee(), first.knee()), (Some(1), None));
+    }
+}
