@@ -269,13 +269,16 @@ impl<M> Turn<'_, M> {
     /// Adds a note to the trace of a connection of this lane, as [`Io::note`] does.
     #[inline]
     pub fn note(
-        &self,
+        &mut self,
         conn: Key,
         stage: Stage,
         event: &'static str,
         detail: impl FnOnce() -> String,
     ) {
-        self.services.tracer.note(conn, self.services.now, stage, event, detail);
+        if self.services.tracer.is_on() {
+            self.services.tracer.visited(conn);
+            self.services.tracer.note(conn, self.services.now, stage, event, detail);
+        }
     }
 
     /// A pseudo-random number (splitmix64): for jitter and sampling, not for secrets.

@@ -196,7 +196,8 @@ impl<N: Net> Reactor<N> {
             self.last_event = now;
         }
         if lane.services().tracer.is_on() {
-            lane.services().tracer.turn(now);
+            let turn = lane.services().stats.turns;
+            lane.services().tracer.begin_turn(now, turn);
         }
         if self.wall_read.is_none_or(|last| now.since(last) >= WALL_REFRESH) {
             self.wall_read = Some(now);

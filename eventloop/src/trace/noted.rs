@@ -24,8 +24,9 @@ impl<P: Protocol> Lane<P> {
             return services.tracer.step_done(services.now);
         }
         let Some((link, services)) = self.link(key) else { return };
-        let (now, turn) = (services.now, services.stats.turns);
-        let new = services.tracer.visited(key, turn, now, link.state.received);
+        let now = services.now;
+        services.tracer.visited(key);
+        let new = services.tracer.news(key, link.state.received);
         let before = link.out.sent() + link.out.pending();
         if let Some((stage, word, detail)) = cause(&event, new) {
             services.tracer.note(key, now, stage, word, || detail);
@@ -45,10 +46,18 @@ impl<P: Protocol> Lane<P> {
     /// A connection was let in.
     #[inline]
     pub(crate) fn note_accepted(&mut self, key: Key) {
+        if self.services().tracer.awaits() {
+            self.note_awaited(key);
+        }
+    }
+
+    #[cold]
+    fn note_awaited(&mut self, key: Key) {
         let connections = self.len();
         let Some((link, services)) = self.link(key) else { return };
         let (peer, origin, lane) = (link.state.peer, link.state.origin, services.post.lane());
-        services.tracer.admitted(key, peer, lane, services.now, || {
+        let (now, turn) = (services.now, services.stats.turns);
+        services.tracer.admitted(key, peer, lane, (now, turn), || {
             let listener = match origin {
                 Origin::Accepted(listener) => listener,
                 Origin::Connected(_) => 0,
@@ -90,6 +99,7 @@ impl<P: Protocol> Lane<P> {
             return;
         }
         let why = match &link.state {
+            LinkState { phase: Phase::Closing(_), .. } => "in vain",
             state if state.gated => "at a gate",
             state if state.stuck => "until the client has read some",
             _ => "for the next turn",

@@ -16,6 +16,9 @@ pub struct Tracer {
     /// Reads the driver's clock; the simulated one stands still within a turn.
     clock: Option<Box<dyn Fn() -> Nanos + Send>>,
     traced: Vec<Traced>,
+    /// This turn's number, and when it began.
+    turn: u64,
+    begun: Nanos,
     /// Steps in this turn, and when the last of them was done.
     steps: u32,
     steps_done: Nanos,
@@ -25,8 +28,8 @@ struct Traced {
     key: Key,
     trace: Arc<Trace>,
     until: Nanos,
-    /// The turn in which the lane last came to this connection.
-    turn: u64,
+    /// When the turn began in which the lane last came to this connection.
+    visited: Nanos,
     /// How much of what it received was noted.
     received: u64,
 }
@@ -41,7 +44,15 @@ impl Drop for Traced {
 impl Tracer {
     pub(crate) fn new() -> Tracer {
         let (desk, clock, traced) = (None, None, Vec::new());
-        Tracer { desk, clock, traced, steps: 0, steps_done: Nanos::ZERO }
+        Tracer {
+            desk,
+            clock,
+            traced,
+            turn: 0,
+            begun: Nanos::ZERO,
+            steps: 0,
+            steps_done: Nanos::ZERO,
+        }
     }
 
     pub(crate) fn attend(&mut self, desk: Arc<TraceDesk>) {
@@ -95,19 +106,31 @@ impl Tracer {
         self.clock.as_ref().map_or(now, |clock| clock())
     }
 
-    /// A connection came from this peer: traces it if it is awaited.
+    /// True if a connection is awaited: perhaps the one that has just come.
     #[inline]
-    pub(crate) fn admitted(
+    pub(crate) fn awaits(&self) -> bool {
+        // Whoever orders a trace hears that it is taken before the client connects.
+        self.desk.as_ref().is_some_and(|desk| desk.armed.load(Ordering::Acquire) > 0)
+    }
+
+    /// A connection came from this peer, in the turn of this number: traces it if it is awaited.
+    #[cold]
+    pub(super) fn admitted(
         &mut self,
         key: Key,
         peer: Peer,
         lane: LaneId,
-        now: Nanos,
+        (now, turn): (Nanos, u64),
         detail: impl FnOnce() -> String,
     ) {
         if let Some(trace) = self.claim(peer, lane, now) {
+            if !self.is_on() {
+                // This turn was not known to be of interest when it began.
+                self.begin_turn(now, turn);
+            }
             let until = now + TraceDesk::LENGTH;
-            self.traced.push(Traced { key, trace, until, turn: u64::MAX, received: 0 });
+            self.traced.push(Traced { key, trace, until, visited: Nanos::MAX, received: 0 });
+            self.visited(key);
             self.note(key, now, Stage::Acceptor, "accepted", detail);
         }
     }
@@ -122,14 +145,11 @@ impl Tracer {
         }
     }
 
-    #[inline]
     fn claim(&self, peer: Peer, lane: LaneId, now: Nanos) -> Option<Arc<Trace>> {
-        let desk = self.desk.as_ref()?;
-        // Whoever orders a trace hears of that before the client connects.
-        if desk.armed.load(Ordering::Acquire) == 0 {
+        if !self.awaits() {
             return None;
         }
-        desk.claim(peer, lane, now)
+        self.desk.as_ref()?.claim(peer, lane, now)
     }
 
     /// Whether this connection is traced.
@@ -137,16 +157,14 @@ impl Tracer {
         self.traced.iter().any(|traced| traced.key == key)
     }
 
-    /// The lane comes to this connection in the turn of this number, which began at `begun`: notes that,
-    /// and what came before it. `received` is what the connection has received so far; returns how much
-    /// of that is new.
-    pub(super) fn visited(&mut self, key: Key, turn: u64, begun: Nanos, received: u64) -> u64 {
-        // Those before its first one are of others.
+    /// The lane comes to this connection: notes when the turn began, and what came before, if that is new.
+    pub(crate) fn visited(&mut self, key: Key) {
+        // Steps before its first one in a turn are of others.
+        let (begun, turn) = (self.begun, self.turn);
         let (others, others_done) = (self.steps, self.steps_done);
-        let Some(traced) = self.traced.iter_mut().find(|traced| traced.key == key) else {
-            return 0;
-        };
-        if std::mem::replace(&mut traced.turn, turn) != turn {
+        if let Some(traced) = self.traced.iter_mut().find(|traced| traced.key == key)
+            && std::mem::replace(&mut traced.visited, begun) != begun
+        {
             let loops = |at, event, detail| Note { at, stage: Stage::Loop, event, detail };
             traced.trace.add(loops(begun, "woke", format!("turn {turn} of this loop")));
             if others > 0 {
@@ -154,7 +172,12 @@ impl Tracer {
                 traced.trace.add(loops(others_done, "served others", detail));
             }
         }
-        received - std::mem::replace(&mut traced.received, received)
+    }
+
+    /// How much of what this connection has received so far was not asked about before.
+    pub(super) fn news(&mut self, key: Key, received: u64) -> u64 {
+        let traced = self.traced.iter_mut().find(|traced| traced.key == key);
+        traced.map_or(0, |traced| received - std::mem::replace(&mut traced.received, received))
     }
 
     /// A step is done.
@@ -163,9 +186,11 @@ impl Tracer {
         self.steps_done = self.read_clock(now);
     }
 
-    /// A turn begins.
+    /// The turn of this number begins.
     #[cold]
-    pub(crate) fn turn(&mut self, now: Nanos) {
+    pub(crate) fn begin_turn(&mut self, now: Nanos, turn: u64) {
+        self.turn = turn;
+        self.begun = now;
         self.steps = 0;
         self.traced.retain(|traced| traced.until > now);
     }

@@ -163,9 +163,10 @@ impl<H: Handler> Http<H> {
         let head = match conn.machine.parse_head(input, &mut slots, &self.config.limits)? {
             Progress::Complete(head) => head,
             Progress::Partial => {
-                io.note(Stage::Parser, "part of a head", || {
-                    format!("{} bytes so far", input.len())
-                });
+                if !input.is_empty() {
+                    let detail = || format!("{} bytes so far", input.len());
+                    io.note(Stage::Parser, "part of a head", detail);
+                }
                 if conn.since.is_none() && !is_blank(input) {
                     conn.since = Some(io.now());
                     io.deadline(io.now() + self.config.head_time);

@@ -12,4 +12,5 @@ mod later;
 mod rig;
 mod sse;
 mod stream;
+mod traces;
 mod upload;
