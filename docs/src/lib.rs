@@ -25,6 +25,8 @@ mod snippets {
     mod contributing {}
     #[doc = include_str!("../ARCHITECTURE.md")]
     mod architecture {}
+    #[doc = include_str!("../book/one-request.md")]
+    mod one_request {}
     #[doc = include_str!("../book/own-protocol.md")]
     mod own_protocol {}
     #[doc = include_str!("../BENCHMARKING.md")]

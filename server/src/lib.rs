@@ -6,6 +6,8 @@ pub mod apps;
 pub mod cli;
 #[cfg(feature = "cli")]
 pub mod config;
+#[cfg(feature = "cli")]
+mod explain;
 pub mod handler;
 #[cfg(feature = "logs")]
 pub mod logs;

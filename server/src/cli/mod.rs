@@ -9,6 +9,7 @@ mod completions;
 mod config;
 mod connect;
 mod echo;
+mod explain;
 mod fixed;
 mod http;
 mod limits;
@@ -52,6 +53,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
   \
     corelane top                               what is the server doing?\n  \
     corelane torture http://127.0.0.1:8080/    attack a server of yours\n  \
+    corelane explain http://127.0.0.1:8080/    where does the time of a request go?\n  \
     corelane serve --help                      all options of a command\n\n\
     Exit code: 0 for an orderly end, 1 for a failure at run time, 2 for wrong usage, 78 for a wrong \
     configuration.")]
@@ -85,6 +87,8 @@ enum Command {
     Doctor(corelane_load::cli::DoctorArgs),
     /// Attack an HTTP/1.1 server and say which rules it breaks.
     Torture(torture::Args),
+    /// Show the journey of one request through a running server, with the time of each step.
+    Explain(Box<explain::Args>),
     /// Check a configuration file, and say all that is wrong with it.
     Check(check::Args),
     /// Show the configuration that is in force, or the schema of files.
@@ -141,6 +145,7 @@ pub fn main() -> ExitCode {
         Command::Load(args) => load::run(*args),
         Command::Doctor(args) => load::run_doctor(&args),
         Command::Torture(args) => torture::run(args),
+        Command::Explain(args) => explain::run(*args),
         Command::Check(args) => check::run(args),
         Command::Config(args) => config::run(args),
         Command::Completions(args) => completions::run(args),

@@ -18,6 +18,7 @@ mod connect;
 mod dashboard;
 mod descriptors;
 mod drain;
+mod explain;
 mod families;
 mod listen;
 mod logs;

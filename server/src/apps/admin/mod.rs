@@ -12,6 +12,7 @@ mod log_level;
 mod metrics;
 mod status;
 mod subject;
+mod traces;
 
 use std::rc::Rc;
 
@@ -40,7 +41,7 @@ struct Page {
 }
 
 /// All pages, in the order in which people are told of them.
-const PAGES: [Page; 8] = [
+const PAGES: [Page; 10] = [
     Page { is_open: true, ..guarded("GET", "/dashboard", dashboard::page) },
     guarded("GET", "/health", health::page),
     guarded("GET", "/status", status::page),
@@ -49,6 +50,8 @@ const PAGES: [Page; 8] = [
     guarded("GET", "/heat.json", heat::page),
     guarded("GET", "/log-level", log_level::page),
     guarded("PUT", "/log-level", log_level::change),
+    guarded("POST", "/traces", traces::arm),
+    guarded("GET", "/traces/{id}", traces::page),
 ];
 
 /// A page for whoever has the token, if there is one.

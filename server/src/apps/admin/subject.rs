@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use corelane_acceptor::{Address, Open};
+use corelane_eventloop::TraceDesk;
 use corelane_mempool::Budget;
 use corelane_metrics::{HistogramId, Registry};
 use serde_json::Value;
@@ -28,6 +29,8 @@ pub struct Subject {
     pub lanes: usize,
     /// Its open connections, and how many there may be.
     pub open: Arc<Open>,
+    /// Where traces of single connections are asked for.
+    pub traces: Arc<TraceDesk>,
     /// Restarted lanes.
     pub restarts: Arc<AtomicU64>,
     /// The memory of its buffers.
@@ -54,6 +57,7 @@ impl Subject {
             addresses: server.addresses().to_vec(),
             lanes: server.lanes(),
             open: server.open().clone(),
+            traces: server.traces().clone(),
             restarts: server.restarts().clone(),
             budget: server.budget().clone(),
             stopping: server.stopping().clone(),

@@ -1,0 +1,233 @@
+//! Where the server is, and its admin pages.
+
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use corelane_acceptor::Address;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
+
+use super::exchange::Wire;
+
+/// An `http://` URL in its parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Url {
+    /// Host and port as written.
+    host: String,
+    /// Path and query, at least `/`.
+    path: String,
+}
+
+impl Url {
+    /// Reads `http://host[:port][/path][?query]`.
+    pub(crate) fn parse(text: &str) -> Result<Url, String> {
+        let rest = match text.split_once("://") {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
+            Some((scheme, _)) if scheme.starts_with("unix") => {
+                return Err(NO_UNIX.to_owned());
+            }
+            Some((scheme, _)) => {
+                return Err(format!("`{scheme}` URLs are not explained, only http"));
+            }
+            None if text.starts_with("unix:") => return Err(NO_UNIX.to_owned()),
+            None => return Err("expected a URL such as http://127.0.0.1:8080/".to_owned()),
+        };
+        let (host, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+        if host.is_empty() || host.contains(['@', ',']) {
+            return Err("expected a host and perhaps a port after http://".to_owned());
+        }
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) || text.contains('#') {
+            return Err("only printable ASCII without `#`, please".to_owned());
+        }
+        Ok(Url { host: host.to_owned(), path })
+    }
+
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Its addresses.
+    pub(super) fn resolve(&self) -> Result<Vec<SocketAddr>, String> {
+        let bare_v6 = self.host.starts_with('[') && self.host.ends_with(']');
+        let with_port = match self.host.rsplit_once(':') {
+            Some(_) if !bare_v6 => self.host.clone(),
+            _ => format!("{}:80", self.host),
+        };
+        let addresses = with_port.to_socket_addrs();
+        let unresolved = |error| format!("{} cannot be resolved: {error}", self.host);
+        Ok(addresses.map_err(unresolved)?.collect())
+    }
+}
+
+/// Why a Unix socket cannot be asked about.
+const NO_UNIX: &str = "clients of Unix sockets have no address by which the server could know this one; \
+                       have it listen on a loopback address as well, and explain that";
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}{}", self.host, self.path)
+    }
+}
+
+/// A socket that knows its address before it connects.
+pub(super) struct Bound {
+    socket: OwnedFd,
+    local: SocketAddr,
+    target: SocketAddr,
+}
+
+/// Binds a socket that will connect to `target`.
+pub(super) fn bind(target: SocketAddr) -> io::Result<Bound> {
+    // The system says which of its addresses reaches the target; nothing is sent for that.
+    let any: SocketAddr = match target {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let probe = UdpSocket::bind(any)?;
+    probe.connect(target)?;
+    let mut from = probe.local_addr()?;
+    from.set_port(0);
+    let family = if target.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = net::socket_with(family, SocketType::STREAM, flags, None)?;
+    net::bind(&socket, &from)?;
+    let local = SocketAddr::try_from(net::getsockname(&socket)?)?;
+    Ok(Bound { socket, local, target })
+}
+
+impl Bound {
+    pub(super) fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Connects, within this time.
+    pub(super) fn connect(self, wait: Duration) -> io::Result<TcpStream> {
+        let deadline = Instant::now() + wait;
+        match net::connect(&self.socket, &self.target) {
+            Ok(()) => {}
+            Err(Errno::INPROGRESS) => {
+                loop {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    let mut polled = [PollFd::new(&self.socket, PollFlags::OUT)];
+                    match poll(&mut polled, Timespec::try_from(left).ok().as_ref()) {
+                        Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+                        Ok(_) => break,
+                        Err(Errno::INTR) => {}
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+                sockopt::socket_error(&self.socket)??;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let stream = TcpStream::from(self.socket);
+        stream.set_nonblocking(false)?;
+        Ok(stream)
+    }
+}
+
+/// The admin pages of the server.
+pub(crate) struct Admin {
+    pub(crate) address: Address,
+    pub(crate) token: Option<String>,
+}
+
+impl Admin {
+    /// Asks for a page on a connection of its own: status and body.
+    pub(super) fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        body: &str,
+        wait: Duration,
+    ) -> Result<(u16, Vec<u8>), String> {
+        let token = self.token.as_ref().map(|token| format!("Authorization: Bearer {token}\r\n"));
+        // By IP address or as localhost: other names are refused, since they could be anybody's.
+        let host = match &self.address {
+            Address::Tcp(address) => address.to_string(),
+            Address::Unix(_) => "localhost".to_owned(),
+        };
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\n{}Content-Length: {}\r\n\
+             Connection: close\r\n\r\n{body}",
+            token.unwrap_or_default(),
+            body.len(),
+        );
+        let answered = match &self.address {
+            Address::Tcp(address) => TcpStream::connect_timeout(address, wait)
+                .map_err(|error| error.to_string())
+                .and_then(|stream| Wire::new(stream, wait)?.ask(request.as_bytes(), false)),
+            Address::Unix(path) => UnixStream::connect(path)
+                .map_err(|error| error.to_string())
+                .and_then(|stream| Wire::unix(stream, wait)?.ask(request.as_bytes(), false)),
+        };
+        match answered {
+            Ok(exchange) => Ok((exchange.status, exchange.body)),
+            Err(why) => Err(format!(
+                "the admin pages at {self} do not answer: {why}; start the server with --admin, and say \
+                 here where that is"
+            )),
+        }
+    }
+}
+
+impl fmt::Display for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.address.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn urls_are_read() {
+        for (text, host, path) in [
+            ("http://127.0.0.1:8080/", "127.0.0.1:8080", "/"),
+            ("http://[::1]:80/a/b?c={d}", "[::1]:80", "/a/b?c={d}"),
+            ("HTTP://localhost", "localhost", "/"),
+            ("http://localhost?a", "localhost", "/?a"),
+        ] {
+            let url = Url { host: host.to_owned(), path: path.to_owned() };
+            assert_eq!(Url::parse(text), Ok(url), "{text}");
+        }
+        for (text, why) in [
+            ("127.0.0.1:8080", "expected a URL"),
+            ("https://localhost/", "only http"),
+            ("http:///", "expected a host"),
+            ("http://me@localhost/", "expected a host"),
+            ("http://localhost/a b", "printable"),
+            ("http://localhost/#a", "`#`"),
+            ("unix:/run/site.sock", "Unix sockets"),
+            ("http+unix://run/site.sock", "only http"),
+        ] {
+            let error = Url::parse(text).unwrap_err();
+            assert!(error.contains(why), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_bound_socket_connects_from_where_it_said() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let bound = bind(listener.local_addr().unwrap()).unwrap();
+        let local = bound.local();
+        assert_ne!(local.port(), 0);
+        let _stream = bound.connect(Duration::from_secs(5)).unwrap();
+        assert_eq!(listener.accept().unwrap().1, local);
+        let gone = listener.local_addr().unwrap();
+        drop(listener);
+        assert!(bind(gone).unwrap().connect(Duration::from_secs(5)).is_err());
+    }
+}
