@@ -319,7 +319,7 @@ pub(crate) fn overlay(record: &Record) -> String {
         None => "nothing that can be told at the median".to_owned(),
     };
     let counted = format!(
-        "{} counted {} requests; the client had {} answers.",
+        "{} counted {} requests, the warm-up included; the client had {} answers.",
         side.server,
         units::count(side.latency.count()),
         units::count(record.answered),
