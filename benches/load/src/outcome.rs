@@ -6,6 +6,7 @@ use corelane_metrics::HistogramSnapshot;
 use corelane_metrics::heat::HeatMap;
 
 use crate::process::Cpu;
+use crate::record::per;
 use crate::tally::Faults;
 
 /// A send later than this after its time counts as late.
@@ -140,7 +141,7 @@ impl Watched {
     /// something else had its core counts.
     #[must_use]
     pub fn cores(&self) -> f64 {
-        (self.cpu.ran_nanos + self.cpu.waited_nanos) as f64 / self.elapsed.as_nanos() as f64
+        per((self.cpu.ran_nanos + self.cpu.waited_nanos) as f64, self.elapsed.as_nanos() as f64)
     }
 }
 
@@ -148,7 +149,7 @@ impl Outcome {
     /// Whole responses per second.
     #[must_use]
     pub fn rate(&self) -> f64 {
-        self.answered as f64 / self.elapsed.as_secs_f64()
+        per(self.answered as f64, self.elapsed.as_secs_f64())
     }
 
     /// The generator may be what limited the rate, or distorted the times: it was busy for more than
@@ -164,7 +165,7 @@ impl Outcome {
     /// Cores the generator kept busy.
     #[must_use]
     pub fn client_cores(&self) -> f64 {
-        self.client_cpu.as_secs_f64() / self.elapsed.as_secs_f64()
+        per(self.client_cpu.as_secs_f64(), self.elapsed.as_secs_f64())
     }
 
     /// CPU time of the generator for each response, in microseconds. `None` without response.

@@ -189,7 +189,19 @@ impl Monitor {
         self.now = meters.sample();
         let elapsed = parts.iter().map(|part| part.elapsed).max().unwrap_or_default();
         self.close_interval(elapsed.max(self.at));
+        join_scrap(&mut self.intervals, self.width);
         self
+    }
+}
+
+/// A last interval of less than half the width belongs to the one before: it can be as short as the
+/// watcher was early, and a rate over no time is none.
+fn join_scrap(intervals: &mut Vec<Interval>, width: Duration) {
+    if intervals.len() > 1
+        && let Some(scrap) = intervals.pop_if(|last| last.length < width / 2)
+        && let Some(whole) = intervals.last_mut()
+    {
+        *whole = join(std::mem::take(whole), &scrap);
     }
 }
 

@@ -108,7 +108,8 @@ fn a_run_is_told_as_text_and_kept_in_four_forms() {
     assert_eq!(code, 0, "{text}{progress}");
     assert!(text.contains("GET: open loop, 200/s constant, 4 connections"), "{text}");
     assert!(text.contains("400 planned, 400 sent, 400 answered"), "{text}");
-    assert_eq!(progress.lines().count(), 2, "a line for each second: {progress}");
+    // The last line is a matter of who is first, the watcher or the worker.
+    assert!((2..=3).contains(&progress.lines().count()), "a line for each second: {progress}");
     let record = Record::read(Path::new(&json)).unwrap();
     assert_eq!(
         (record.answered, record.response_time.count(), record.heat.count()),

@@ -1,5 +1,6 @@
 //! Running a server until it is told to stop: signals, metrics, the admin listener.
 
+use std::env::VarError;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -282,8 +283,8 @@ fn statsd_blame(error: StatsdError) -> Blame {
 
 /// Where the admin pages are, and who may ask.
 fn admin_config(args: &ServiceArgs) -> Result<Option<AdminConfig>, Blame> {
-    let token = admin_token(args)?;
     let Some(text) = &args.admin else { return Ok(None) };
+    let token = admin_token(args)?;
     let blame = |message| Blame { option: "--admin", message, is_fate: false };
     let address =
         crate::config::address::parse(text, 9080).map_err(|error| blame(error.to_string()))?;
@@ -317,7 +318,11 @@ fn admin_token(args: &ServiceArgs) -> Result<Option<Token>, Blame> {
         }
         (None, None) => match std::env::var(TOKEN_VARIABLE) {
             Ok(text) => (TOKEN_VARIABLE.to_owned(), text),
-            Err(_) => return Ok(None),
+            Err(VarError::NotPresent) => return Ok(None),
+            // Not what it says, which is a secret.
+            Err(VarError::NotUnicode(_)) => {
+                return Err(blame(format!("{TOKEN_VARIABLE}: {}", TokenError::Character)));
+            }
         },
     };
     let token = text.trim().parse();

@@ -2,24 +2,22 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::time::SystemTime;
-
-use corelane_eventloop::Nanos;
+use std::time::{Duration, Instant, SystemTime};
 
 /// Tells one start of a server from all others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     instance: Arc<str>,
-    started: Nanos,
+    started: Instant,
 }
 
 impl Identity {
     /// That of a server that starts now.
     pub(super) fn now() -> Identity {
-        let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         // Seeded by the system's randomness; it is no secret.
-        let number = RandomState::new().hash_one((std::process::id(), started));
-        Identity { instance: format!("{number:016x}").into(), started: started.into() }
+        let number = RandomState::new().hash_one((std::process::id(), now));
+        Identity { instance: format!("{number:016x}").into(), started: Instant::now() }
     }
 
     /// Differs for every start: whoever compares two readings of counters sees whether they began anew
@@ -28,8 +26,8 @@ impl Identity {
         &self.instance
     }
 
-    /// When it started, since the Unix epoch.
-    pub fn started(&self) -> Nanos {
-        self.started
+    /// How long ago it started, by a clock that nobody sets.
+    pub fn uptime(&self) -> Duration {
+        self.started.elapsed()
     }
 }

@@ -23,9 +23,15 @@ impl Blocks {
     /// Neighbours are put together until no more than [`BLOCKS_MAX`] are left. The last second is
     /// left out if it is a part of one only: it would weigh as much as a whole one.
     pub(super) fn of(record: &Record) -> Self {
-        let longest = record.seconds.iter().map(|second| second.length_seconds).fold(0.0, f64::max);
-        let whole = record.seconds.iter().filter(|second| second.length_seconds > longest * 0.9);
-        let seconds: Vec<_> = whole.collect();
+        let mut lengths: Vec<_> =
+            record.seconds.iter().map(|second| second.length_seconds).collect();
+        lengths.sort_by(f64::total_cmp);
+        // Whoever closes a second can be late, which makes it a longer one.
+        let usual = lengths.get(lengths.len() / 2).copied().unwrap_or_default();
+        let partial = |second: &&crate::record::Second| second.length_seconds < usual * 0.9;
+        let last =
+            record.seconds.len() - usize::from(record.seconds.last().is_some_and(|s| partial(&s)));
+        let seconds: Vec<_> = record.seconds[..last].iter().collect();
         let size = seconds.len().div_ceil(BLOCKS_MAX).max(1);
         let block = |seconds: &[&crate::record::Second]| {
             let mut block = Block::default();

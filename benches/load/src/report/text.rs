@@ -8,8 +8,6 @@ use crate::units;
 
 /// Characters of a line of text.
 const WIDTH: usize = 98;
-/// A share of requests that must be late before it is called a problem.
-const LATE_SHARE: f64 = 0.001;
 /// The rate is said to be missed below this share of it.
 const RATE_REACHED: f64 = 0.99;
 
@@ -305,9 +303,9 @@ pub(crate) fn lesson(record: &Record) -> String {
     )
 }
 
-/// Whether so many sends were late that it is worth a word.
+/// Even one late send can be what the highest quantiles show.
 fn is_late(record: &Record) -> bool {
-    record.sends.late as f64 > record.sends.sent as f64 * LATE_SHARE
+    record.sends.late > 0
 }
 
 /// The sentence about the server's own histogram.

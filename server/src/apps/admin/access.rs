@@ -50,6 +50,10 @@ impl std::str::FromStr for Token {
         if !(CHARACTERS_MIN..=CHARACTERS_MAX).contains(&text.len()) {
             return Err(TokenError::Length);
         }
+        // What ends in = has something before it (RFC 6750, section 2.1).
+        if plain.is_empty() {
+            return Err(TokenError::Character);
+        }
         Ok(Token(text.into()))
     }
 }
@@ -165,6 +169,7 @@ mod tests {
             ("with a space in between", TokenError::Character),
             ("line\nbreaks-are-not-sent", TokenError::Character),
             (&"x".repeat(513), TokenError::Length),
+            (&"=".repeat(16), TokenError::Character),
         ] {
             assert_eq!(text.parse::<Token>().unwrap_err(), error, "{text}");
         }

@@ -48,7 +48,8 @@ fn since(query: &str) -> Result<Option<Duration>, &'static str> {
 pub(super) struct Heat {
     sampler: HeatSampler,
     latency: HistogramId,
-    /// What the lane's clock lacks to the time of day: of the first turn, so that the time never jumps.
+    /// What the lane's clock lacks to the time of day: that of the first turn, so that small corrections
+    /// of the time of day move no column.
     offset: Nanos,
     next: Nanos,
 }
@@ -61,6 +62,12 @@ impl Heat {
         let sampler = HeatSampler::new(HeatMap::default(), at, registry.histogram_merged(latency));
         let next = now + Nanos::from(sampler.wait(at));
         Heat { sampler, latency, offset, next }
+    }
+
+    /// The time of day was set, or the machine slept: the columns have times that nobody looks for.
+    fn is_astray(&self, now: Nanos, wall: Nanos) -> bool {
+        let expected = now + self.offset;
+        Duration::from(wall.since(expected).max(expected.since(wall))) > self.sampler.map().width()
     }
 
     fn sample(&mut self, now: Nanos, latency: HistogramSnapshot) {
@@ -83,7 +90,9 @@ impl Upkeep for Sampling {
         let mut heat = heat.borrow_mut();
         let heat =
             heat.get_or_insert_with(|| Heat::begin(latency, &subject.registry, now, wakes.wall()));
-        if now >= heat.next {
+        if heat.is_astray(now, wakes.wall()) {
+            *heat = Heat::begin(latency, &subject.registry, now, wakes.wall());
+        } else if now >= heat.next {
             heat.sample(now, subject.registry.histogram_merged(heat.latency));
         }
         wakes.wake_at(heat.next);

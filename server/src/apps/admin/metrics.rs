@@ -40,7 +40,7 @@ fn whole(subject: &Subject, now: Nanos) -> Value {
         "version": env!("CARGO_PKG_VERSION"),
         "instance": subject.identity.instance(),
         "at_unix_ms": now.as_millis(),
-        "uptime_seconds": now.since(subject.identity.started()).0 as f64 / 1e9,
+        "uptime_seconds": subject.identity.uptime().as_secs_f64(),
         "addresses": subject.addresses.iter().map(Address::to_string).collect::<Vec<_>>(),
         "connections": { "open": subject.open.count(), "limit": subject.open.limit() },
         "stopping": subject.is_stopping(),

@@ -97,8 +97,8 @@
   const drawHeat = (self) => {
     const { rows, columns, column } = data.heat;
     const { left, right, top, bottom } = plot(self);
-    const used = columns.flatMap(([, cells]) => cells.map(([row]) => row));
-    const first = Math.max(0, Math.min(...used) - 1), last = Math.min(rows.length - 1, Math.max(...used) + 1);
+    const fold = (pick, start) => columns.reduce((m, [, cells]) => cells.reduce((n, [row]) => pick(n, row), m), start);
+    const first = Math.max(0, fold(Math.min, Infinity) - 1), last = Math.min(rows.length - 1, fold(Math.max, 0) + 1);
     const peak = columns.reduce((m, [, cells]) => cells.reduce((n, [, c]) => Math.max(n, c), m), 1);
     const high = (bottom - top) / (last - first + 1);
     const y = (row) => bottom - (row - first) * high;
@@ -262,8 +262,8 @@
   };
 
   const faults = (second) => `${count(second.faults)} ${second.faults === 1 ? "fault" : "faults"}`;
-  const answered = { name: "response", of: (second) => second.answered / second.length };
-  const asked = { name: "asked", of: (second) => second.intended / second.length };
+  const answered = { name: "response", of: (second) => second.answered / (second.length || 1) };
+  const asked = { name: "asked", of: (second) => second.intended / (second.length || 1) };
   const rates = data.open ? [asked, answered] : [answered];
   const tellRate = (second) => [
     ...(data.open ? [`${count(asked.of(second))}/s asked`] : []),
