@@ -139,13 +139,16 @@ const METERED: bool = !cfg!(corelane_unmetered);
 /// Publishes what has changed since the last time; a restarted lane begins at zero again.
 pub(super) struct Publisher {
     metrics: LaneMetrics,
+    /// As of the last turn.
+    busy: [u64; BUSY.len()],
+    /// As of the last turn that changed something rare.
     last: LaneStats,
     rare_sum: u64,
 }
 
 impl Publisher {
     pub(super) fn new(metrics: LaneMetrics) -> Publisher {
-        Publisher { metrics, last: LaneStats::default(), rare_sum: 0 }
+        Publisher { metrics, busy: [0; BUSY.len()], last: LaneStats::default(), rare_sum: 0 }
     }
 
     /// Once per turn. `mail_waiting` is asked for only if some came.
@@ -161,10 +164,13 @@ impl Publisher {
         if !METERED {
             return;
         }
-        for (&id, (_, _, read)) in self.metrics.busy.iter().zip(&BUSY) {
-            shard.add(id, read(now).wrapping_sub(read(&self.last)));
+        let busy = BUSY.map(|(_, _, read)| read(now));
+        for ((&id, now), last) in self.metrics.busy.iter().zip(busy).zip(self.busy) {
+            shard.add(id, now.wrapping_sub(last));
         }
-        shard.record(self.metrics.turn, now.busy.wrapping_sub(self.last.busy));
+        // The second of them is the time that turns took.
+        shard.record(self.metrics.turn, busy[1].wrapping_sub(self.busy[1]));
+        self.busy = busy;
         shard.set(self.metrics.open, open as i64);
         shard.set(self.metrics.pool_kept, pool.free_bytes as i64);
         shard.set(self.metrics.pool_lent, pool.lent_bytes as i64);
@@ -173,8 +179,8 @@ impl Publisher {
             self.rare_sum = rare_sum;
             shard.set(self.metrics.mail_waiting, mail_waiting() as i64);
             self.publish_rare(shard, now);
+            self.last = *now;
         }
-        self.last = *now;
     }
 
     #[inline(never)]

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use corelane_eventloop::{Nanos, Origin};
-use corelane_metrics::{CounterId, Shard};
+use corelane_metrics::{CounterId, HistogramId, Shard};
 
 use super::routes::Cells;
 use super::{HttpMetrics, METERED, RouteId, RouteNames, class_index, rules};
@@ -36,7 +36,8 @@ impl Timeouts {
 pub(crate) struct Kind(u64);
 
 impl Kind {
-    pub(super) const NONE: Kind = Kind(0);
+    /// That of no request: no method has such a place.
+    pub(super) const NONE: Kind = Kind(u64::MAX);
 
     #[inline]
     pub(crate) fn of(replied: Replied, method: u8, origin: Origin) -> Kind {
@@ -85,6 +86,8 @@ pub struct HttpCounters {
 struct Run {
     kind: Kind,
     count: u64,
+    /// Where the kind is counted.
+    ids: [CounterId; 5],
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +95,8 @@ struct Sent {
     latency: Nanos,
     kind: Kind,
     count: u64,
+    /// Where the kind is recorded.
+    ids: [HistogramId; 3],
 }
 
 impl HttpCounters {
@@ -101,11 +106,16 @@ impl HttpCounters {
         shard.set(metrics.futures, 0);
         HttpCounters {
             routes: RouteNames::new(metrics.clone()),
+            listeners: Vec::new(),
+            run: Run { kind: Kind::NONE, count: 0, ids: [metrics.requests; 5] },
+            sent: Sent {
+                latency: Nanos::ZERO,
+                kind: Kind::NONE,
+                count: 0,
+                ids: [metrics.latency; 3],
+            },
             metrics,
             shard,
-            listeners: Vec::new(),
-            run: Run { kind: Kind::NONE, count: 0 },
-            sent: Sent { latency: Nanos::ZERO, kind: Kind::NONE, count: 0 },
             futures: 0,
         }
     }
@@ -122,8 +132,7 @@ impl HttpCounters {
             return;
         }
         if kind != self.run.kind {
-            self.publish_run();
-            self.run.kind = kind;
+            self.begin_run(kind);
         }
         self.run.count += 1;
         if replied.fault != Fault::None {
@@ -166,9 +175,12 @@ impl HttpCounters {
     /// Answers to requests of one kind were sent, after this time.
     #[inline]
     pub(crate) fn latency(&mut self, latency: Nanos, kind: Kind, count: u32) {
-        if latency != self.sent.latency || kind != self.sent.kind {
-            self.publish_sent();
-            self.sent = Sent { latency, kind, count: 0 };
+        if kind != self.sent.kind {
+            self.begin_sent(kind);
+        }
+        if latency != self.sent.latency {
+            self.publish_latencies();
+            self.sent.latency = latency;
         }
         self.sent.count += u64::from(count);
     }
@@ -177,8 +189,12 @@ impl HttpCounters {
     /// finds it counted.
     #[inline]
     pub(crate) fn publish_answered(&mut self) {
-        if self.run.count > 0 {
-            self.publish_run();
+        let Run { count, ids, .. } = self.run;
+        if count > 0 {
+            self.run.count = 0;
+            for id in ids {
+                self.shard.add(id, count);
+            }
         }
     }
 
@@ -194,38 +210,34 @@ impl HttpCounters {
     /// Makes visible what was sent in this turn.
     #[inline]
     pub(crate) fn publish_latencies(&mut self) {
-        if self.sent.count > 0 {
-            self.publish_sent();
+        let Sent { latency, count, ids, .. } = self.sent;
+        if count > 0 {
+            self.sent.count = 0;
+            for id in ids {
+                self.shard.record_n(id, latency.0, count);
+            }
         }
     }
 
+    /// Requests of another kind come.
     #[inline(never)]
-    fn publish_run(&mut self) {
-        let Run { kind, count } = self.run;
-        if count == 0 {
-            return;
-        }
-        self.run.count = 0;
+    fn begin_run(&mut self, kind: Kind) {
+        self.publish_answered();
         let Cells { requests: route, .. } = self.routes.cells(kind.route());
         let listener = self.listener(kind.listener());
         let HttpMetrics { requests, methods, responses, .. } = &self.metrics;
         let method = methods[kind.method().min(methods.len() - 1)];
-        for id in [*requests, responses[kind.class()], method, route, listener] {
-            self.shard.add(id, count);
-        }
+        let ids = [*requests, responses[kind.class()], method, route, listener];
+        self.run = Run { kind, count: 0, ids };
     }
 
+    /// Answers of another kind were sent.
     #[inline(never)]
-    fn publish_sent(&mut self) {
-        let Sent { latency, kind, count } = self.sent;
-        if count == 0 {
-            return;
-        }
-        self.sent.count = 0;
+    fn begin_sent(&mut self, kind: Kind) {
+        self.publish_latencies();
         let Cells { latency: route, .. } = self.routes.cells(kind.route());
-        for id in [self.metrics.latency, route, self.metrics.class_latency[kind.class()]] {
-            self.shard.record_n(id, latency.0, count);
-        }
+        self.sent.ids = [self.metrics.latency, route, self.metrics.class_latency[kind.class()]];
+        self.sent.kind = kind;
     }
 
     #[inline]

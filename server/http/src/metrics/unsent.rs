@@ -70,7 +70,7 @@ impl Unsent {
     pub(crate) fn sent(&mut self, now: Nanos, counters: &mut HttpCounters) {
         let Group { since, kind, count } = self.first;
         self.first.count = 0;
-        if METERED {
+        if METERED && count > 0 {
             counters.latency(now.since(since), kind, count);
             if self.more.is_some() {
                 self.others_sent(now, counters);
