@@ -19,8 +19,11 @@ pub struct LaneMetrics {
     pool_lent: GaugeId,
 }
 
+/// Where a value is.
+type Read = fn(&LaneStats) -> u64;
+
 /// Name, help, and where the value is.
-type Definition = (&'static str, &'static str, fn(&LaneStats) -> u64);
+type Definition = (&'static str, &'static str, Read);
 
 /// What nearly every turn changes.
 const BUSY: [Definition; 7] = [
@@ -55,8 +58,7 @@ const RARE: [Definition; 17] = [
 ];
 
 /// Why connections were closed at accept.
-const REFUSED: [(&str, fn(&LaneStats) -> u64); 2] =
-    [("limit", |s| s.refused), ("protocol", |s| s.declined)];
+const REFUSED: [(&str, Read); 2] = [("limit", |s| s.refused), ("protocol", |s| s.declined)];
 
 /// Grows with each of the rare ones: as long as it is the same, they are. Every one of them only grows.
 #[inline]
@@ -185,7 +187,7 @@ impl Publisher {
 
     #[inline(never)]
     fn publish_rare(&self, shard: &Shard, now: &LaneStats) {
-        let add = |id: CounterId, read: fn(&LaneStats) -> u64| {
+        let add = |id: CounterId, read: Read| {
             let grown = read(now).wrapping_sub(read(&self.last));
             if grown > 0 {
                 shard.add(id, grown);

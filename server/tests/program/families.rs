@@ -96,6 +96,7 @@ const ROUTE_LATENCY: &str = "corelane_http_route_latency_nanoseconds";
 const CLASS_LATENCY: &str = "corelane_http_class_latency_nanoseconds";
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "nearly all of it is a table")]
 fn each_figure_moves_for_its_cause() {
     let file = Scratch::new("families.json", &site(true, false));
     let program = serve(&file);

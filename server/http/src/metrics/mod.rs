@@ -91,15 +91,8 @@ impl HttpMetrics {
 
     /// Declares them.
     pub fn declare(builder: &mut RegistryBuilder) -> HttpMetrics {
-        let refusals = rules().map(|rule| {
-            builder.counter_with_labels(
-                "corelane_http_refusals_total",
-                "Requests refused, by rule.",
-                &[("rule", rule)],
-            )
-        });
         HttpMetrics {
-            refusals: refusals.collect(),
+            refusals: refusals(builder),
             requests: builder.counter(HttpMetrics::REQUESTS, "Requests answered by a handler."),
             routes: builder.counter_family_with_capacity(
                 "corelane_http_route_requests_total",
@@ -148,25 +141,9 @@ impl HttpMetrics {
                 "corelane_http_handler_panics_total",
                 "Handlers that panicked, and whose answer was replaced by a 500.",
             ),
-            latency: builder.histogram(
-                HttpMetrics::LATENCY,
-                "From the poll that brought a request's first byte to the send of its last.",
-                Unit::Nanoseconds,
-            ),
-            route_latency: builder.histogram_family_with_capacity(
-                "corelane_http_route_latency_nanoseconds",
-                "Latency, by the name or the pattern of the route.",
-                Unit::Nanoseconds,
-                "route",
-                ROUTES_MAX,
-            ),
-            class_latency: builder.histogram_family(
-                "corelane_http_class_latency_nanoseconds",
-                "Latency, by class of the response's status.",
-                Unit::Nanoseconds,
-                "class",
-                CLASSES,
-            ),
+            latency: latency(builder),
+            route_latency: route_latency(builder),
+            class_latency: class_latency(builder),
         }
     }
 
@@ -195,6 +172,45 @@ impl HttpMetrics {
             None => self.listeners.member(&number.to_string()),
         }
     }
+}
+
+fn refusals(builder: &mut RegistryBuilder) -> Arc<[CounterId]> {
+    let counter = |rule| {
+        builder.counter_with_labels(
+            "corelane_http_refusals_total",
+            "Requests refused, by rule.",
+            &[("rule", rule)],
+        )
+    };
+    rules().map(counter).collect()
+}
+
+fn latency(builder: &mut RegistryBuilder) -> HistogramId {
+    builder.histogram(
+        HttpMetrics::LATENCY,
+        "From the poll that brought a request's first byte to the send of its last.",
+        Unit::Nanoseconds,
+    )
+}
+
+fn route_latency(builder: &mut RegistryBuilder) -> HistogramFamily {
+    builder.histogram_family_with_capacity(
+        "corelane_http_route_latency_nanoseconds",
+        "Latency, by the name or the pattern of the route.",
+        Unit::Nanoseconds,
+        "route",
+        ROUTES_MAX,
+    )
+}
+
+fn class_latency(builder: &mut RegistryBuilder) -> [HistogramId; CLASSES.len()] {
+    builder.histogram_family(
+        "corelane_http_class_latency_nanoseconds",
+        "Latency, by class of the response's status.",
+        Unit::Nanoseconds,
+        "class",
+        CLASSES,
+    )
 }
 
 /// Whatever a request can be refused for, in the order of the counters.
@@ -299,7 +315,7 @@ mod tests {
                     Step::TurnEnds => {
                         lane.publish_answered();
                         lane.publish_latencies();
-                        now = now + Nanos(700);
+                        now += Nanos(700);
                     }
                 }
             }

@@ -26,7 +26,7 @@ pub use self::access::{Token, TokenError};
 pub use self::figures::Figures;
 use self::heat::Sampling;
 use self::subject::Pages;
-pub use self::subject::Subject;
+pub use self::subject::{Subject, Tell};
 use crate::apps::kept::Kept;
 use crate::supervisor::{Plan, Server, StartError, Supervisor};
 

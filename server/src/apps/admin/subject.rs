@@ -14,6 +14,9 @@ use super::heat;
 use crate::logs::{AccessLogSlot, Logs};
 use crate::supervisor::{Identity, Server};
 
+/// Tells figures.
+pub type Tell = Arc<dyn Fn(&mut Figures) + Send + Sync>;
+
 /// What the admin pages tell of.
 #[derive(Clone)]
 pub struct Subject {
@@ -44,7 +47,7 @@ pub struct Subject {
     /// What there is to say of the configuration in force, if it can be reloaded.
     pub site: Option<Arc<dyn Fn() -> Value + Send + Sync>>,
     /// Who tells further figures, each time somebody asks.
-    pub figures: Vec<Arc<dyn Fn(&mut Figures) + Send + Sync>>,
+    pub figures: Vec<Tell>,
 }
 
 impl Subject {
