@@ -344,8 +344,6 @@ mod tests {
                 let series = snapshot.counter("corelane_http_route_requests_total", &labels);
                 prop_assert_eq!(series.map_or(0, |series| series.total()), count);
             }
-            let brewed = snapshot.counter("corelane_http_method_requests_total", &[("method", "other")]);
-            prop_assert!(brewed.is_some());
             let listener = snapshot.counter("corelane_http_listener_requests_total", &[("listener", "3")]);
             prop_assert!(listener.is_none(), "listeners have their names");
         }
