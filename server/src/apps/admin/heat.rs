@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use corelane_eventloop::{Files, Nanos};
@@ -55,11 +56,19 @@ pub(super) struct Heat {
 }
 
 impl Heat {
-    fn begin(latency: HistogramId, registry: &Registry, now: Nanos, wall: Nanos) -> Heat {
+    /// Begins with all there is, since the first turn may come after the first requests; `anew` with what
+    /// comes from now on: when there was a map before.
+    fn begin(
+        latency: HistogramId,
+        registry: &Registry,
+        anew: bool,
+        now: Nanos,
+        wall: Nanos,
+    ) -> Heat {
         let offset = wall.since(now);
         let at = Duration::from(now + offset);
-        // A lane of admin pages that is restarted begins a new map.
-        let sampler = HeatSampler::new(HeatMap::default(), at, registry.histogram_merged(latency));
+        let before = if anew { registry.histogram_merged(latency) } else { Default::default() };
+        let sampler = HeatSampler::new(HeatMap::default(), at, before);
         let next = now + Nanos::from(sampler.wait(at));
         Heat { sampler, latency, offset, next }
     }
@@ -88,10 +97,11 @@ impl Upkeep for Sampling {
         let Some(latency) = subject.latency else { return };
         let now = wakes.now();
         let mut heat = heat.borrow_mut();
+        let begin = |anew| Heat::begin(latency, &subject.registry, anew, now, wakes.wall());
         let heat =
-            heat.get_or_insert_with(|| Heat::begin(latency, &subject.registry, now, wakes.wall()));
+            heat.get_or_insert_with(|| begin(subject.is_mapped.swap(true, Ordering::Relaxed)));
         if heat.is_astray(now, wakes.wall()) {
-            *heat = Heat::begin(latency, &subject.registry, now, wakes.wall());
+            *heat = begin(true);
         } else if now >= heat.next {
             heat.sample(now, subject.registry.histogram_merged(heat.latency));
         }

@@ -26,6 +26,8 @@ pub struct Subject {
     pub registry: Arc<Registry>,
     /// The histogram of its latencies, if it has one.
     pub latency: Option<HistogramId>,
+    /// Set once a heat map of them was begun.
+    pub is_mapped: Arc<AtomicBool>,
     /// What the server listens on.
     pub addresses: Vec<Address>,
     /// How many lanes it has.
@@ -57,6 +59,7 @@ impl Subject {
             identity: server.identity().clone(),
             registry: server.registry().clone(),
             latency: None,
+            is_mapped: Arc::default(),
             addresses: server.addresses().to_vec(),
             lanes: server.lanes(),
             open: server.open().clone(),
