@@ -6,7 +6,7 @@ use std::fmt::Write;
 const NAME_MAX: usize = 120;
 
 /// A name that leaves the terminal as it is: control characters, and those that reorder or hide text,
-/// become escapes such as `\x1b` and `\u{202e}`. Cut to [`NAME_MAX`] characters.
+/// become escapes such as `\x1b` and `\u{202e}`. Cut to `NAME_MAX` characters.
 pub fn clean(name: &str) -> String {
     let mut text = String::new();
     for (index, character) in name.chars().enumerate() {

@@ -1,7 +1,7 @@
 //! What an operator asks a running server: pages on a listener of their own.
 //!
-//! One file per concern: [`subject`] is what the pages tell of, `access` who may ask, and each page
-//! has a file and a line in [`PAGES`].
+//! One file per concern: `subject` is what the pages tell of, `access` who may ask, and each page
+//! has a file and a line in `PAGES`.
 
 mod access;
 mod dashboard;
