@@ -181,7 +181,8 @@ fn the_flags_that_the_guide_names_exist() {
     let lines: Vec<&str> = guide.lines().filter(|line| !line.contains("systemctl ")).collect();
     let guide = lines.join("\n");
     // The guide has those of the other commands, too.
-    let helps = ["serve", "explain", "top"].map(|name| crate::process::run(&[name, "--help"]).stdout);
+    let helps = ["serve", "fixed", "explain", "top"]
+        .map(|name| crate::process::run(&[name, "--help"]).stdout);
     let help = helps.join("\n");
     let word = |text: &str| {
         let end = text.find(|c: char| !c.is_ascii_lowercase() && c != '-').unwrap_or(text.len());
