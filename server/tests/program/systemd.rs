@@ -193,7 +193,7 @@ fn the_flags_that_the_guide_names_exist() {
     assert!(flags.len() > 10, "{flags:?}");
     for flag in flags {
         // With a value, and without.
-        let forms = [format!("{flag} <"), format!("{flag}  ")];
+        let forms = [format!("{flag} <"), format!("{flag}  "), format!("{flag}\n")];
         let exists = flag == "--help" || forms.iter().any(|form| help.contains(form));
         assert!(flag == "--" || exists, "{flag} is not in: {help}");
     }
