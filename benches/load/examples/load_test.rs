@@ -19,7 +19,7 @@ struct Program {
 }
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words = corelane_load::cli::words(1);
     if words.is_empty() {
         return match demonstrate() {
             Ok(()) => ExitCode::SUCCESS,

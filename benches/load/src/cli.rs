@@ -22,8 +22,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context;
 
 use crate::doctor::{Machine, environment, examine};
-use crate::record::{Record, per};
-use crate::{Held, Plan, Progress, report, run_watched};
+use crate::record::{End, Record, ServerSide};
+use crate::{Admin, Held, Phase, Plan, Progress, Reading, report, run_watched};
 use live::View;
 use options::{Job, Options};
 
@@ -102,6 +102,23 @@ pub fn run_doctor(args: &DoctorArgs) -> ExitCode {
     exit(doctor::run(args))
 }
 
+/// The words of this program's command line behind the first `skipped`. What is not UTF-8 is replaced.
+#[must_use]
+pub fn words(skipped: usize) -> Vec<String> {
+    std::env::args_os().skip(skipped).map(|word| word.to_string_lossy().into_owned()).collect()
+}
+
+/// Without what is nobody's business: results are passed on.
+fn without_credentials(word: String) -> String {
+    const NAMES: [&str; 6] = ["auth", "cookie", "token", "secret", "key", "password"];
+    let Some((name, _)) = word.split_once(':') else { return word };
+    let lower = name.to_ascii_lowercase();
+    match NAMES.iter().any(|known| lower.contains(known)) {
+        true => format!("{name}: (not kept)"),
+        false => word,
+    }
+}
+
 fn exit(ended: Result<(), Failure>) -> ExitCode {
     let (said, code) = match ended {
         Ok(()) => return ExitCode::SUCCESS,
@@ -140,43 +157,50 @@ fn load(options: &Options, words: Vec<String>) -> Result<(), Failure> {
     }
     options.files.check()?;
     let findings = examine(&Machine, &job.subject());
-    let admin = options.admin()?;
-    let before = match &admin {
-        Some(admin) => Some(admin.read().context("cannot read the server's figures")?),
-        None => None,
-    };
+    let mut side = Side::of(options.admin()?)?;
+    let stop = Stop::watch()?;
     let mut record = match options.ramp {
-        None => once(options, &job, &job.plan)?,
-        Some(ramp) => ramp::run(options, &job, ramp)?,
+        None => once(options, &job, &job.plan, &stop, &mut side)?,
+        Some(ramp) => ramp::run(options, &job, ramp, &stop, &mut side)?,
     };
-    record.arguments = words;
+    record.arguments = words.into_iter().map(without_credentials).collect();
     record.environment = environment(&Machine, &findings);
-    if let (Some(admin), Some(before)) = (&admin, before) {
-        match admin.read() {
-            Ok(after) => record.server_side = Some(before.until(&after)),
-            Err(error) => {
-                let lost = format!("the server's figures could not be read at the end: {error}");
-                record.environment.warnings.push(lost);
-            }
+    let warnings = &mut record.environment.warnings;
+    match side.end() {
+        Ok(measured) => record.server_side = measured,
+        Err(error) => {
+            warnings.push(format!("the server's figures could not be read at the end: {error}"));
         }
+    }
+    if let (Some(process), None) = (job.plan.watch, &record.server) {
+        warnings.push(format!("process {process} is gone: its CPU time is not known"));
     }
     // The text first: should a disk be full, the figures have been seen.
     if !options.files.take_stdout() {
         print(&report::text(&record));
     }
     options.files.write(&record)?;
-    let share = per(record.fault_count() as f64, record.sends.intended as f64);
-    match record.answered > 0 && share <= options.allow_faults {
+    let allowed = match options.allow_faults {
+        0.0 => record.fault_count() == 0,
+        share => record.failed_share() <= share,
+    };
+    match record.answered > 0 && allowed && !matches!(record.end, End::Failed(_)) {
         true => Ok(()),
         false => Err(Failure::Result),
     }
 }
 
 /// One run, shown while it goes on, until it is done or the user has enough.
-fn once(options: &Options, job: &Job, plan: &Plan) -> anyhow::Result<Record> {
-    let stop = Stop::watch()?;
+fn once(
+    options: &Options,
+    job: &Job,
+    plan: &Plan,
+    stop: &Stop,
+    side: &mut Side,
+) -> anyhow::Result<Record> {
     let mut view = View::new(options.mode(), options.title(plan));
     let outcome = run_watched(plan, |progress: &Progress<'_>| {
+        side.look(progress.phase);
         view.show(progress);
         match stop.asked() {
             // A second one does not wait for answers: the terminal is given back, and that is all.
@@ -191,6 +215,52 @@ fn once(options: &Options, job: &Job, plan: &Plan) -> anyhow::Result<Record> {
     let intervals = outcome.as_ref().map(|outcome| &outcome.intervals[..]).unwrap_or_default();
     view.end(intervals);
     Ok(Record::new(job.load(plan), &outcome?))
+}
+
+/// What the server measures beside us, if it is asked.
+struct Side {
+    admin: Option<Admin>,
+    /// When the run began, and again when its warm-up was over.
+    before: Option<Reading>,
+    seen: Seen,
+}
+
+/// What of a run has been seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    Nothing,
+    WarmUp,
+    Measuring,
+}
+
+impl Side {
+    /// Fails before the run if the server does not answer.
+    fn of(admin: Option<Admin>) -> anyhow::Result<Self> {
+        let before = admin.as_ref().map(Admin::read).transpose();
+        let before = before.context("cannot read the server's figures")?;
+        Ok(Self { admin, before, seen: Seen::Nothing })
+    }
+
+    /// Called as the run goes on, and first when a phase begins: what comes before measuring is not meant.
+    fn look(&mut self, phase: Phase) {
+        match (self.seen, phase) {
+            (Seen::Nothing, Phase::WarmUp) => self.seen = Seen::WarmUp,
+            (Seen::WarmUp, Phase::Measuring | Phase::Draining) => {
+                self.seen = Seen::Measuring;
+                // If it does not answer now, the figures of the warm-up are among the others.
+                if let Some(Ok(now)) = self.admin.as_ref().map(Admin::read) {
+                    self.before = Some(now);
+                }
+            }
+            (Seen::Nothing, _) => self.seen = Seen::Measuring,
+            _ => {}
+        }
+    }
+
+    fn end(self) -> io::Result<Option<ServerSide>> {
+        let (Some(admin), Some(before)) = (self.admin, self.before) else { return Ok(None) };
+        admin.read().map(|after| Some(before.until(&after)))
+    }
 }
 
 /// Whether the user asked to stop.
@@ -212,7 +282,11 @@ impl Stop {
     fn watch() -> anyhow::Result<Self> {
         let signal = Arc::new(AtomicBool::new(false));
         for number in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-            signal_hook::flag::register(number, Arc::clone(&signal)).context("signals")?;
+            // One that finds an earlier one unseen, because nobody looks (while connecting, while writing
+            // a file), ends the program.
+            signal_hook::flag::register_conditional_shutdown(number, 130, Arc::clone(&signal))
+                .and_then(|_| signal_hook::flag::register(number, Arc::clone(&signal)))
+                .context("signals")?;
         }
         Ok(Self { signal, seen: std::cell::Cell::new(false) })
     }

@@ -18,7 +18,7 @@ mod resample;
 
 use std::fmt::Write;
 
-use crate::record::{Record, per};
+use crate::record::Record;
 use crate::units;
 
 pub use alike::Unlike;
@@ -39,9 +39,9 @@ const COMPARED: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), (
 pub struct Comparison {
     /// Each figure that both results have.
     pub figures: Vec<Figure>,
-    /// Shares of requests with a fault, of the first and of the second.
+    /// [Shares of requests that failed](Record::failed_share), of the first and of the second.
     pub fault_shares: [f64; 2],
-    /// What differs between the two runs beside the figures: machine, core, load of the machine.
+    /// What else may explain a difference: machine, cores, times, a generator at its limit.
     pub conditions: Vec<String>,
 }
 
@@ -131,7 +131,7 @@ impl Comparison {
             );
         }
         for condition in &self.conditions {
-            let _ = writeln!(out, "\nnot the same in both: {condition}");
+            let _ = writeln!(out, "\nbeside the server: {condition}");
         }
         out += "\nchance: how often the seconds of both runs, dealt out anew, would be as unequal by this figure \
                 if\nnothing had changed. interval: of the change, 99 %. Both take the seconds of a run as \
@@ -175,10 +175,9 @@ pub fn compare(first: &Record, second: &Record) -> Result<Comparison, Unlike> {
             less_is_better: name != "rate",
         })
         .collect();
-    let share = |record: &Record| per(record.fault_count() as f64, record.sends.intended as f64);
     Ok(Comparison {
         figures,
-        fault_shares: [share(first), share(second)],
+        fault_shares: [first.failed_share(), second.failed_share()],
         conditions: alike::conditions(first, second),
     })
 }
@@ -228,8 +227,9 @@ mod tests {
 
     #[test]
     fn one_bad_second_is_not_taken_for_a_thousand_bad_requests() {
-        let (first, second) =
+        let (first, mut second) =
             (sample::made(20, 100_000, None, 1), sample::made(20, 100_000, Some(4), 2));
+        second.lost = 3;
         let found = compare(&first, &second).unwrap();
         let p99 = found.figures.iter().find(|figure| figure.name == "p99").unwrap();
         assert!(

@@ -14,7 +14,7 @@ use crate::plan::{Plan, Stop};
 use crate::response::{Response, Rules};
 use crate::schedule::Choice;
 use crate::source::Source;
-use crate::supply::Supply;
+use crate::supply::{Due, Supply};
 use crate::tally::Fault;
 
 /// Handshakes under way at once: fewer than any server's backlog, so that none is dropped.
@@ -396,19 +396,13 @@ impl Engine<'_> {
             if conn.phase != Phase::Open || conn.last {
                 break;
             }
-            let Some(intended) = self.supply.take(now) else { break };
-            self.send(conn, io, intended, free_since);
+            let Some(due) = self.supply.take(now) else { break };
+            self.send(conn, io, due, free_since);
         }
         self.park(conn, io);
     }
 
-    fn send(
-        &mut self,
-        conn: &mut Conn,
-        io: &mut Io<'_, ()>,
-        intended: u64,
-        free_since: Option<u64>,
-    ) {
+    fn send(&mut self, conn: &mut Conn, io: &mut Io<'_, ()>, due: Due, free_since: Option<u64>) {
         let now = io.now().0;
         let index = self.choice.draw();
         let bytes = &self.bytes[index];
@@ -420,8 +414,8 @@ impl Engine<'_> {
         conn.last = self.plan.requests[index].request.closes();
         // A closed loop's request with a connection of its own begins with the handshake.
         let closed = !self.supply.is_open();
-        let intended = if closed && conn.last { conn.since } else { intended };
-        let late = free_since.map_or(0, |since| now.saturating_sub(since.max(intended)));
+        let intended = if closed && conn.last { conn.since } else { due.intended };
+        let late = free_since.map_or(0, |since| now.saturating_sub(since.max(due.since)));
         let sent = Sent { intended, at: now, request: index as u32 };
         if closed && self.ledger.measures(intended) {
             self.ledger.intended(1);
@@ -508,8 +502,8 @@ impl Engine<'_> {
         // The server said in time that it would not answer these: they go elsewhere.
         for sent in conn.sent.drain(..) {
             self.in_flight -= 1;
-            self.ledger.withdrawn(sent);
-            self.supply.put_back(sent.intended);
+            self.ledger.withdrawn(sent, self.supply.is_open());
+            self.supply.put_back(sent.intended, now);
         }
     }
 

@@ -161,10 +161,12 @@ impl Ledger {
         }
     }
 
-    /// A request was sent when the server had already said that it would read no more.
-    pub(crate) fn withdrawn(&mut self, sent: Sent) {
+    /// A request was sent when the server had already said that it would read no more. When it is sent
+    /// again, a closed loop intends it anew.
+    pub(crate) fn withdrawn(&mut self, sent: Sent, is_open: bool) {
         if self.measures(sent.intended) {
             self.shard.add(self.ids.withdrawn, 1);
+            self.shard.add(self.ids.unintended, u64::from(!is_open));
             self.shares[sent.request as usize].sent -= 1;
         }
     }

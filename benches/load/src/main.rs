@@ -14,5 +14,5 @@ struct Program {
 
 fn main() -> ExitCode {
     let Program { args } = Program::parse();
-    corelane_load::cli::run(args, std::env::args().skip(1).collect())
+    corelane_load::cli::run(args, corelane_load::cli::words(1))
 }

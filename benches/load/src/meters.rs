@@ -26,6 +26,7 @@ pub(crate) struct Ids {
     pub(crate) sent: CounterId,
     /// Sent on connections that the server closed before it came to them, as it had announced.
     pub(crate) withdrawn: CounterId,
+    pub(crate) unintended: CounterId,
     pub(crate) answered: CounterId,
     pub(crate) lost: CounterId,
     pub(crate) opened: CounterId,
@@ -86,7 +87,7 @@ impl Meters {
         let worst = levels(self.ids.late_worst).iter().max().copied().unwrap_or(0);
         Sample {
             warm_up_sent: count(self.ids.warm_up_sent),
-            intended: count(self.ids.intended),
+            intended: count(self.ids.intended).saturating_sub(count(self.ids.unintended)),
             sent: count(self.ids.sent).saturating_sub(count(self.ids.withdrawn)),
             answered: count(self.ids.answered),
             lost: count(self.ids.lost),
@@ -121,6 +122,8 @@ fn declare(cells: &mut RegistryBuilder) -> Ids {
         intended: cells.counter("load_intended_total", "Requests whose time came."),
         sent: cells.counter("load_sent_total", "Requests sent."),
         withdrawn: cells.counter("load_withdrawn_total", "Requests sent too late to be read."),
+        unintended: cells
+            .counter("load_unintended_total", "Those of them whose next time is another."),
         answered: cells.counter("load_answered_total", "Whole responses."),
         lost: cells.counter("load_lost_total", "Requests without response."),
         opened: cells.counter("load_opened_total", "Connections opened."),

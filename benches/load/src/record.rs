@@ -94,6 +94,12 @@ pub struct Load {
     pub weights: Vec<u32>,
     /// The method of the requests.
     pub method: String,
+    /// The fields that were added to them, without the values of credentials.
+    #[serde(default)]
+    pub fields: Vec<String>,
+    /// Length and digest of their body, or nothing.
+    #[serde(default)]
+    pub body: String,
     /// Whether requests are sent by the clock or by the answers.
     pub discipline: Discipline,
     /// Connections at most.
@@ -106,6 +112,9 @@ pub struct Load {
     pub threads: usize,
     /// The cores they were bound to.
     pub cores: Vec<usize>,
+    /// Whether they looked for work without a pause.
+    #[serde(default)]
+    pub spin: bool,
     /// Traffic before measuring.
     pub warm_up_seconds: f64,
     /// After how long a request was given up.
@@ -137,7 +146,7 @@ impl Discipline {
 }
 
 /// Why a run ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum End {
     /// It was done.
@@ -145,6 +154,8 @@ pub enum End {
     Complete,
     /// It was told to end before.
     Interrupted,
+    /// A later step of a ramp could not run, for this reason.
+    Failed(String),
 }
 
 /// One kind of fault.
@@ -207,6 +218,9 @@ pub struct Second {
     pub intended: u64,
     /// Requests sent.
     pub sent: u64,
+    /// Of them, those that the generator itself sent more than 1 ms after it could have.
+    #[serde(default)]
+    pub late: u64,
     /// Responses that came.
     pub answered: u64,
     /// What went wrong, by kind; kinds that did not occur are left out.
@@ -250,7 +264,7 @@ pub struct ServerSide {
     /// Name and version of the server.
     pub server: String,
     /// From the poll that brought a request's first byte to the hand-over of the last byte of its
-    /// response. Warm-up and the requests of other clients are in it.
+    /// response. Requests of other clients are in it, and of a ramp the warm-ups of its later steps.
     #[serde(with = "histogram")]
     pub latency: HistogramSnapshot,
     /// What has to be known to read it: a restart in between, other clients.
@@ -291,6 +305,24 @@ impl Record {
     #[must_use]
     pub fn fault_count(&self) -> u64 {
         self.faults.iter().map(|fault| fault.count).sum()
+    }
+
+    /// The share of requests that had no right answer, from 0 to 1: never sent, lost, or answered wrongly.
+    ///
+    /// In a closed loop, an attempt to open a connection that failed counts as a request: one would have
+    /// followed. In an open loop it does not: what could not be sent for it is counted as unsent.
+    #[must_use]
+    pub fn failed_share(&self) -> f64 {
+        let count = |kinds: &[&str]| -> u64 {
+            let of = |fault: &&Fault| kinds.contains(&fault.kind.as_str());
+            self.faults.iter().filter(of).map(|fault| fault.count).sum()
+        };
+        let refused = match self.load.discipline.is_open() {
+            true => 0,
+            false => count(&["connects", "connect timeouts"]),
+        };
+        let failed = count(&["wrong status", "wrong field", "wrong body", "unsent"]) + self.lost;
+        per((failed + refused) as f64, (self.sends.intended + refused) as f64).min(1.0)
     }
 
     /// Responses per second.
@@ -379,6 +411,23 @@ pub(crate) mod sample;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_fails_once_whatever_its_connection_did() {
+        let fault = |kind: &str, count| Fault { kind: kind.to_owned(), count };
+        let mut record = Record {
+            // One connection broke with eight requests in flight.
+            faults: vec![fault("resets", 1), fault("connects", 100), fault("wrong body", 2)],
+            sends: Sends { intended: 1_000, sent: 1_000, ..Sends::default() },
+            lost: 8,
+            ..Record::default()
+        };
+        assert_eq!(record.failed_share(), 110.0 / 1_100.0, "in a closed loop");
+        let (rate, arrivals) = ("1,000/s".to_owned(), "constant".to_owned());
+        record.load.discipline = Discipline::Open { rate, arrivals };
+        assert_eq!(record.failed_share(), 0.01, "in an open loop");
+        assert_eq!(Record::default().failed_share(), 0.0);
+    }
 
     #[test]
     fn a_record_is_read_back_as_it_was_written() {

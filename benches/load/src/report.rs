@@ -10,7 +10,7 @@ use std::fmt;
 use crate::tally::Faults;
 
 pub use csv::csv;
-pub use hlog::hlog;
+pub use hlog::{hlog, is_tag};
 pub use html::html;
 pub use text::text;
 

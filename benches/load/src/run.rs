@@ -80,6 +80,10 @@ pub fn run_watched(
                 let ended = ended.clone();
                 scope.spawn(move || {
                     let result = work(plan, index, meters, stop, together);
+                    if result.is_err() {
+                        // Nothing will be said of what the others do.
+                        stop.store(true, Ordering::Relaxed);
+                    }
                     // Nobody listens any more only if the watcher has panicked.
                     let _ = ended.send(());
                     result
@@ -95,8 +99,9 @@ pub fn run_watched(
         };
         (running.into_iter().map(join).collect::<Vec<Result<Finished<'_>, Error>>>(), monitor)
     });
-    // Before the workers are dropped: closing their connections is not part of the run.
-    let watched_until = plan.watch.map(watched_cpu).transpose()?;
+    // Before the workers are dropped: closing their connections is not part of the run. A server that is
+    // gone takes its own figure with it, not those of the run.
+    let watched_until = plan.watch.and_then(|process| watched_cpu(process).ok());
     let watched_at = Instant::now();
     let results = results.into_iter().collect::<Result<Vec<_>, _>>()?;
     let server = results.first().and_then(|first| {
@@ -194,7 +199,7 @@ fn work<'plan>(
     worker.run(plan.spin, |stage, turning| {
         match stage {
             Stage::Measuring => {
-                watched = plan.watch.filter(|_| index == 0).map(watched_cpu).transpose()?;
+                watched = plan.watch.filter(|_| index == 0).and_then(|id| watched_cpu(id).ok());
                 (opened_at, cpu, busy) = (Instant::now(), thread_cpu(), turning);
             }
             Stage::Draining | Stage::Over => {
@@ -270,6 +275,7 @@ impl<'plan> Held<'plan> {
 /// is.
 fn prepare(plan: &Plan) -> Result<Plan, Error> {
     plan.check()?;
+    plan.watch.map(watched_cpu).transpose()?;
     limits::raise_descriptors(plan.connections)?;
     let mut refused = None;
     let mut answers = |target: &SocketAddr| {

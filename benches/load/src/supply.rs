@@ -29,7 +29,22 @@ struct Open {
     /// How many are between the two.
     waiting: u64,
     /// Requests that must be sent again: they come first.
-    returned: VecDeque<u64>,
+    returned: VecDeque<Due>,
+}
+
+/// A request that may be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Due {
+    /// When it was to be sent.
+    pub(crate) intended: u64,
+    /// Since when it can be: later, if it has to be sent again.
+    pub(crate) since: u64,
+}
+
+impl Due {
+    fn at(intended: u64) -> Self {
+        Self { intended, since: intended }
+    }
 }
 
 impl Supply {
@@ -116,9 +131,9 @@ impl Supply {
         !self.closed && self.left.is_none_or(|left| left > count)
     }
 
-    /// Takes the next one: the time at which it was to be sent, which in a closed loop is now.
+    /// Takes the next one. In a closed loop, its time is now.
     #[inline]
-    pub(crate) fn take(&mut self, now: u64) -> Option<u64> {
+    pub(crate) fn take(&mut self, now: u64) -> Option<Due> {
         let Some(open) = &mut self.open else {
             if self.closed || self.left == Some(0) {
                 return None;
@@ -126,21 +141,21 @@ impl Supply {
             if let Some(left) = &mut self.left {
                 *left -= 1;
             }
-            return Some(now);
+            return Some(Due::at(now));
         };
-        if let Some(intended) = open.returned.pop_front() {
-            return Some(intended);
+        if let Some(due) = open.returned.pop_front() {
+            return Some(due);
         }
         open.waiting = open.waiting.checked_sub(1)?;
         let intended = open.epoch.saturating_add(open.leaving.peek());
         open.leaving.advance();
-        Some(intended)
+        Some(Due::at(intended))
     }
 
-    /// Takes one back that has to be sent again.
-    pub(crate) fn put_back(&mut self, intended: u64) {
+    /// Takes one back, now, that has to be sent again.
+    pub(crate) fn put_back(&mut self, intended: u64, now: u64) {
         match &mut self.open {
-            Some(open) => open.returned.push_back(intended),
+            Some(open) => open.returned.push_back(Due { intended, since: now }),
             None => self.left = self.left.map(|left| left + 1),
         }
     }
@@ -156,8 +171,8 @@ impl Supply {
         if self.open.is_none() {
             unsent = self.left.take().unwrap_or(0);
         }
-        while let (true, Some(intended)) = (self.is_open(), self.take(0)) {
-            unsent += u64::from(intended >= opens);
+        while let (true, Some(due)) = (self.is_open(), self.take(0)) {
+            unsent += u64::from(due.intended >= opens);
         }
         self.closed = true;
         unsent
@@ -183,9 +198,12 @@ mod tests {
         // Due at 5, 6, 7, … ms; those from 6 ms on count.
         assert_eq!(supply.arrive(8_000_000, 6_000_000), 2);
         assert_eq!((supply.waiting(), supply.next_at()), (3, 8_000_000));
-        assert_eq!(supply.take(9_000_000), Some(5_000_000));
-        assert_eq!(supply.take(9_000_000), Some(6_000_000));
-        supply.put_back(6_000_000);
+        assert_eq!(supply.take(9_000_000), Some(Due::at(5_000_000)));
+        assert_eq!(supply.take(9_000_000), Some(Due::at(6_000_000)));
+        supply.put_back(6_000_000, 9_500_000);
+        let again = Due { intended: 6_000_000, since: 9_500_000 };
+        assert_eq!(supply.take(9_900_000), Some(again), "the generator was not late");
+        supply.put_back(6_000_000, 9_900_000);
         supply.close();
         assert_eq!((supply.arrive(20_000_000, 0), supply.next_at()), (0, u64::MAX));
         assert!(supply.has_more());
@@ -196,8 +214,9 @@ mod tests {
     #[test]
     fn a_closed_loop_takes_now_as_often_as_it_may() {
         let mut supply = Supply::new(&plan(Pace::Closed, Stop::Requests(2)), 0);
-        assert_eq!((supply.take(7), supply.take(8), supply.take(9)), (Some(7), Some(8), None));
-        supply.put_back(7);
+        let taken = [7, 8, 9].map(|now| supply.take(now));
+        assert_eq!(taken, [Some(Due::at(7)), Some(Due::at(8)), None]);
+        supply.put_back(7, 9);
         assert_eq!((supply.waiting(), supply.has_more()), (0, true));
         assert_eq!((supply.has_more_than(0), supply.has_more_than(1)), (true, false));
         assert_eq!(supply.end(0), 1);

@@ -139,7 +139,64 @@ fn the_exit_code_tells_faults_from_wrong_usage() {
     assert_eq!((code, &*text), (1, ""));
     assert!(why.contains("is the server listening"), "{why}");
     assert_eq!(run(&[&*url, "-H", "nonsense"]).0, 2);
+    for wrong in [
+        &["--json", "-", "--csv", "-"][..],
+        &["--hlog", "-", "--tag", "two words"],
+        &["--pipeline", "100000"],
+        &["--no-keep-alive", "--pipeline", "2"],
+    ] {
+        let (code, text, why) = run(&[&[&*url, "-q"], wrong].concat());
+        assert_eq!((code, &*text), (2, ""), "{wrong:?}: {why}");
+        assert!(why.starts_with("error: "), "{wrong:?}: {why}");
+    }
+    // A part of the requests may fail, but not more.
+    let missing = format!("http://{}/", server(OK));
+    let mixed = [&*missing, "-n", "20", "-c", "2", "-q", "--expect-body", "other"];
+    assert_eq!(run(&[&mixed[..], &["--allow-faults", "99%"]].concat()).0, 1);
     assert_eq!(run(&[&*url, "--json", "/nowhere/a.json"]).0, 1, "said before the run, not after");
+}
+
+#[test]
+fn credentials_are_not_kept() {
+    let folder = Folder::new("credentials");
+    let json = folder.path("a.json");
+    let url = format!("http://{}/", server(OK));
+    let (code, _, why) = run(&[
+        &url,
+        "-n",
+        "2",
+        "-c",
+        "1",
+        "-q",
+        "-H",
+        "Authorization: Bearer s3cret",
+        "--header=X-Api-Key: s3cret",
+        "-HCookie: a=s3cret",
+        "-H",
+        "Accept: text/html",
+        "--json",
+        &json,
+    ]);
+    assert_eq!(code, 0, "{why}");
+    let kept = fs::read_to_string(&json).unwrap();
+    assert!(!kept.contains("s3cret"), "{kept}");
+    let record = Record::read(Path::new(&json)).unwrap();
+    assert!(record.arguments.contains(&"Authorization: (not kept)".to_owned()), "{record:?}");
+    assert_eq!(record.load.fields[3], "Accept: text/html");
+}
+
+#[test]
+fn one_file_that_cannot_be_written_does_not_cost_the_others() {
+    let folder = Folder::new("full");
+    let csv = folder.path("a.csv");
+    let url = format!("http://{}/", server(OK));
+    // Accepts to be opened, but nothing to be written.
+    let (code, text, why) =
+        run(&[&url, "-n", "2", "-c", "1", "-q", "--json", "/dev/full", "--csv", &csv]);
+    assert_eq!(code, 1, "{text}");
+    assert!(why.contains("cannot write /dev/full"), "{why}");
+    assert!(text.contains("2 answered"), "the text comes first: {text}");
+    assert!(fs::read_to_string(&csv).unwrap().lines().count() >= 2);
 }
 
 /// Ends it by a signal if it has not ended.

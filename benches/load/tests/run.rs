@@ -6,13 +6,15 @@
 mod kit;
 
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use corelane_load::{
-    Error, Expect, Faults, Held, Outcome, Plan, Request, Stop, Timeouts, Weighted, run,
+    Arrivals, Error, Expect, Faults, Held, Outcome, Pace, Plan, Request, Stop, Timeouts, Weighted,
+    run, run_watched,
 };
 
 use kit::{Act, CLOSING, PLAIN, serve};
@@ -85,6 +87,58 @@ fn an_announced_close_is_no_fault_even_amid_a_pipeline() {
         _ => plain(),
     });
     assert_clean(&run(&plan(address, 300)).unwrap(), 300);
+}
+
+#[test]
+fn requests_that_are_sent_again_are_counted_once() {
+    for (pace, stop) in [
+        (Pace::Closed, Stop::Requests(300)),
+        (Pace::Closed, Stop::After(Duration::from_millis(300))),
+        (open(1_000.0), Stop::Requests(300)),
+    ] {
+        let (address, _) = serve(|index| match index % 20 {
+            // What was sent behind this one has to go elsewhere.
+            5 => Act::ReplyAndClose(CLOSING.to_owned()),
+            _ => plain(),
+        });
+        let plan = Plan { pace, stop, pipeline: 4, ..plan(address, 300) };
+        let outcome = run(&plan).unwrap();
+        assert_clean(&outcome, outcome.answered);
+        if stop == Stop::Requests(300) {
+            assert_eq!(outcome.answered, 300, "{outcome:?}");
+        }
+        let Outcome { intended, sent, answered, lost, .. } = outcome;
+        assert_eq!((intended, sent, lost), (answered, answered, 0), "{pace:?} {stop:?}");
+        assert!(outcome.connections_opened >= 10, "{outcome:?}");
+        let each = outcome.requests[0].sent;
+        assert_eq!(each, sent, "{pace:?} {stop:?}");
+    }
+}
+
+fn open(rate: f64) -> Pace {
+    Pace::Open { rate, arrivals: Arrivals::Constant }
+}
+
+#[test]
+fn a_watched_server_that_dies_takes_only_its_own_figure_with_it() {
+    let (address, _) = serve(|_| plain());
+    let mut watched = Command::new("sleep").arg("60").spawn().unwrap();
+    let mut plan = plan(address, 1);
+    plan.watch = Some(watched.id());
+    plan.stop = Stop::After(Duration::from_secs(60));
+    let outcome = run_watched(&plan, |progress| match progress.answered {
+        0 => ControlFlow::Continue(()),
+        _ => {
+            let _ = watched.kill();
+            let _ = watched.wait();
+            ControlFlow::Break(())
+        }
+    });
+    watched.wait().unwrap();
+    let outcome = outcome.unwrap();
+    assert!(outcome.answered > 0 && outcome.server.is_none(), "{outcome:?}");
+    // One that was never there is a mistake, said before the run.
+    assert!(matches!(run(&plan), Err(Error::Watch { .. })));
 }
 
 #[test]

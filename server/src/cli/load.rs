@@ -9,7 +9,7 @@ use super::Failure;
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     // What stands behind the name of the command is kept in results.
-    let words = std::env::args().skip_while(|word| word != "load").skip(1).collect();
+    let words = cli::words(0).into_iter().skip_while(|word| word != "load").skip(1).collect();
     said(cli::run(args, words))
 }
 

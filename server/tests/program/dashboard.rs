@@ -37,19 +37,36 @@ impl Drop for Traffic {
     }
 }
 
+/// Notes the words for the page's state, one after the other.
+const WATCH: &str = "const seen = [];
+    new MutationObserver(() => {
+        const words = document.getElementById('state').textContent;
+        if (seen.at(-1) !== words) seen.push(words);
+        document.body.dataset.seen = seen.join();
+    }).observe(document.getElementById('state'), { childList: true });";
+
 /// A name that would be more than a name in a page that is put together from text.
 const HOSTILE: &str = "<img src=x onerror=document.title='owned'>";
 
+/// How a [`Front`] answers one question for figures.
+#[derive(Clone, Copy)]
+enum Answer {
+    Whole,
+    /// With a number where the list of addresses should be.
+    Odd,
+    Never,
+}
+
 /// A listener before the admin listener, whose page has one more script and no policy, whose figures have
-/// a [`HOSTILE`] name, and which answers only some questions.
+/// a [`HOSTILE`] name, and which answers only some questions as they should be.
 struct Front {
     address: SocketAddr,
     asked: Arc<AtomicUsize>,
 }
 
 impl Front {
-    /// Adds `script` to the page; answers the nth question for figures if `answers` says so.
-    fn start(admin: &str, script: &'static str, answers: fn(usize) -> bool) -> Front {
+    /// Adds `script` to the page; answers the nth question for figures as `answers` says.
+    fn start(admin: &str, script: &'static str, answers: fn(usize) -> Answer) -> Front {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let asked = Arc::<AtomicUsize>::default();
@@ -71,7 +88,7 @@ fn forward(
     admin: &str,
     script: &str,
     asked: &AtomicUsize,
-    answers: fn(usize) -> bool,
+    answers: fn(usize) -> Answer,
 ) -> std::io::Result<()> {
     client.set_read_timeout(Some(PATIENCE))?;
     let mut head = Vec::new();
@@ -81,7 +98,11 @@ fn forward(
         head.push(byte[0]);
     }
     let head = String::from_utf8_lossy(&head).replace("keep-alive", "close");
-    if head.starts_with("GET /metrics.json") && !answers(asked.fetch_add(1, Ordering::Relaxed)) {
+    let manner = match head.starts_with("GET /metrics.json") {
+        true => answers(asked.fetch_add(1, Ordering::Relaxed)),
+        false => Answer::Whole,
+    };
+    if let Answer::Never = manner {
         return Ok(());
     }
     // Compressed answers could not be added to.
@@ -96,7 +117,14 @@ fn forward(
     let (kind, body) = if head.starts_with("GET /dashboard") {
         ("text/html", body.replace("</body>", &format!("<script>{script}</script></body>")))
     } else if head.starts_with("GET /metrics.json") && fields.contains(" 200 ") {
-        ("application/json", body.replace("\"finished\"", &format!("\"{HOSTILE}\"")))
+        let body = body.replace("\"finished\"", &format!("\"{HOSTILE}\""));
+        (
+            "application/json",
+            match manner {
+                Answer::Odd => body.replace("\"addresses\":[", "\"addresses\":1,\"others\":["),
+                _ => body,
+            },
+        )
     } else {
         return client.write_all(&answer);
     };
@@ -142,31 +170,55 @@ fn the_page_asks_for_the_token_and_sends_it() {
         shown.contains(">locked</span>") && shown.contains(r#"<div id="all" hidden"#),
         "{shown}"
     );
-    // As a user types it.
-    const TYPE: &str = "setTimeout(() => {
-        document.getElementById('token').value = '3fzK9vWqLr0uX2bN';
-        document.getElementById('ask').requestSubmit();
-    }, 500)";
-    let front = Front::start(program.admin_address(), TYPE, |_| true);
+    // As a user types: what cannot be a token, then a wrong one, then the right one.
+    const TYPE: &str = "const say = [];
+        const enter = (token) => {
+            document.getElementById('token').value = token;
+            document.getElementById('ask').requestSubmit();
+        };
+        new MutationObserver(() => {
+            const words = document.getElementById('refused').textContent;
+            if (!words) return;
+            say.push(words);
+            document.body.dataset.said = say.join('; ');
+            const next = ['no\u{20ac}token', 'another-token-0000', '3fzK9vWqLr0uX2bN'][say.length - 1];
+            if (next) setTimeout(() => enter(next), 100);
+        }).observe(document.getElementById('refused'), { childList: true });";
+    let front = Front::start(program.admin_address(), TYPE, |_| Answer::Whole);
     let shown = page(&browser, &format!("http://{}/dashboard", front.address));
+    let said = "data-said=\"This server wants the admin token.; \
+        A token has letters, digits and -._~+/ only.; The server refuses this token.\"";
+    assert!(shown.contains(said), "{shown}");
     assert!(shown.contains(">live</span>"), "{shown}");
+    assert!(shown.contains("role=\"alert\"></p>"), "nothing is said any more: {shown}");
     program.stop();
     std::fs::remove_file(file).unwrap();
 }
 
 #[test]
+fn the_page_goes_on_after_figures_that_it_does_not_understand() {
+    let Some(browser) = chromium() else { return };
+    let program = Program::fixed(&["--admin", "127.0.0.1:0"]);
+    let front = Front::start(program.admin_address(), WATCH, |asked| match asked {
+        2 => Answer::Odd,
+        _ => Answer::Whole,
+    });
+    let shown = page(&browser, &format!("http://{}/dashboard", front.address));
+    assert!(shown.contains(r#"data-seen="live,not understood,live""#), "{shown}");
+    assert!(front.asked.load(Ordering::Relaxed) > 3);
+    program.stop();
+}
+
+#[test]
 fn the_page_says_when_the_server_has_gone_and_that_it_is_back() {
     let Some(browser) = chromium() else { return };
-    const WATCH: &str = "const seen = [];
-        new MutationObserver(() => {
-            const words = document.getElementById('state').textContent;
-            if (seen.at(-1) !== words) seen.push(words);
-            document.body.dataset.seen = seen.join();
-        }).observe(document.getElementById('state'), { childList: true });";
     let program = Program::fixed(&["--admin", "127.0.0.1:0"]);
     // One connection that ended, so that the reason is told.
     assert_eq!(program.connect().ask(GET).status, 200);
-    let front = Front::start(program.admin_address(), WATCH, |asked| !(2..4).contains(&asked));
+    let front = Front::start(program.admin_address(), WATCH, |asked| match asked {
+        2..4 => Answer::Never,
+        _ => Answer::Whole,
+    });
     let shown = page(&browser, &format!("http://{}/dashboard", front.address));
     assert!(shown.contains(r#"data-seen="live,no answer,live""#), "{shown}");
     // Nobody has a policy here that would forbid it: names are only ever text.

@@ -96,7 +96,8 @@ pub(super) struct Options {
     /// A header field that is there, with this value if one is given
     #[arg(long, value_name = "NAME[: VALUE]", help_heading = "What is right")]
     expect_header: Option<String>,
-    /// The share of requests that may fail before the exit code is 1: 0.001 or 0.1%
+    /// The share of requests that may have no right answer before the exit code is 1: 0.001 or 0.1%; with 0,
+    /// nothing at all may go wrong
     #[arg(long, value_name = "SHARE", value_parser = values::share, default_value = "0",
           help_heading = "What is right")]
     pub(super) allow_faults: f64,
@@ -145,6 +146,18 @@ pub(super) struct Job {
     pub(super) plan: Plan,
     urls: Vec<WeightedUrl>,
     method: String,
+    fields: Vec<String>,
+    body: String,
+}
+
+/// By which two bodies are told apart.
+fn digest(body: &[u8]) -> String {
+    if body.is_empty() {
+        return String::new();
+    }
+    let mut sum = flate2::Crc::new();
+    sum.update(body);
+    format!("{} bytes, CRC-32 {:08x}", body.len(), sum.sum())
 }
 
 impl Options {
@@ -205,7 +218,10 @@ impl Options {
             requests.push(Weighted { name: name.clone(), weight: *weight, request, expect });
         }
         let targets = first.resolve().map_err(|error| Failure::Run(error.into()))?;
-        Ok(Job { plan: self.plan(targets, requests), urls, method })
+        let plan = self.plan(targets, requests);
+        plan.check().map_err(usage)?;
+        let fields = self.headers.iter().map(|field| super::without_credentials(field.clone()));
+        Ok(Job { plan, urls, method, fields: fields.collect(), body: digest(&body) })
     }
 
     fn plan(&self, targets: Vec<std::net::SocketAddr>, requests: Vec<Weighted>) -> Plan {
@@ -311,12 +327,15 @@ impl Job {
             urls: self.urls.iter().map(|url| url.url.clone()).collect(),
             weights,
             method: self.method.clone(),
+            fields: self.fields.clone(),
+            body: self.body.clone(),
             discipline,
             connections: plan.connections,
             pipeline: plan.pipeline,
             keep_alive: !plan.requests.iter().any(|weighted| weighted.request.closes()),
             threads: plan.threads,
             cores: plan.cores.clone(),
+            spin: plan.spin,
             warm_up_seconds: plan.warm_up.as_secs_f64(),
             timeout_seconds: plan.timeouts.response.as_secs_f64(),
         }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use super::Failure;
 use crate::record::Record;
 use crate::report;
 
@@ -23,7 +24,7 @@ pub(super) struct Files {
     #[arg(long, value_name = "FILE")]
     hlog: Option<PathBuf>,
     /// The tag of the intervals of the HdrHistogram log, to join several
-    #[arg(long, value_name = "WORD", requires = "hlog")]
+    #[arg(long, value_name = "WORD", requires = "hlog", value_parser = tag)]
     tag: Option<String>,
     /// A page with the heat map, to be opened in a browser
     #[arg(long, value_name = "FILE")]
@@ -37,7 +38,12 @@ impl Files {
     }
 
     /// Makes sure that each can be written, before an hour of load and not after it.
-    pub(super) fn check(&self) -> anyhow::Result<()> {
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        let to_stdout = self.all().into_iter().flatten().filter(|path| *path == Path::new("-"));
+        if to_stdout.count() > 1 {
+            let why = "standard output (-) can take one result: name files for the others";
+            return Err(Failure::Usage(why.to_owned()));
+        }
         for path in self.all().into_iter().flatten().filter(|path| *path != Path::new("-")) {
             let opened = File::options().create(true).append(true).open(path);
             opened.with_context(|| format!("cannot write {}", path.display()))?;
@@ -49,12 +55,24 @@ impl Files {
         [&self.json, &self.csv, &self.hlog, &self.html].map(Option::as_deref)
     }
 
-    /// Writes all of them.
+    /// Writes all of them. One that cannot be written does not keep the others from it.
     pub(super) fn write(&self, record: &Record) -> anyhow::Result<()> {
-        to(self.json.as_deref(), |out| record.write_json(out))?;
-        to(self.csv.as_deref(), |out| report::csv(record, out))?;
-        to(self.hlog.as_deref(), |out| report::hlog(record, self.tag.as_deref(), out))?;
-        to(self.html.as_deref(), |out| out.write_all(report::html(record).as_bytes()))
+        let html = |out: &mut dyn Write| out.write_all(report::html(record).as_bytes());
+        let written = [
+            to(self.json.as_deref(), |out| record.write_json(out)),
+            to(self.csv.as_deref(), |out| report::csv(record, out)),
+            to(self.hlog.as_deref(), |out| report::hlog(record, self.tag.as_deref(), out)),
+            to(self.html.as_deref(), html),
+        ];
+        written.into_iter().collect()
+    }
+}
+
+/// What the log's format has room for.
+fn tag(text: &str) -> Result<String, String> {
+    match report::is_tag(text) {
+        true => Ok(text.to_owned()),
+        false => Err("a tag is one word, without comma".to_owned()),
     }
 }
 

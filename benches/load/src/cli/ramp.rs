@@ -2,16 +2,30 @@
 
 use super::options::{Job, Options};
 use super::values::Ramp;
-use super::{Failure, once};
+use super::{Failure, Side, Stop, once};
 use crate::record::{Discipline, End, Record};
 use crate::{Arrivals, Pace, units};
 
-pub(super) fn run(options: &Options, job: &Job, ramp: Ramp) -> Result<Record, Failure> {
+pub(super) fn run(
+    options: &Options,
+    job: &Job,
+    ramp: Ramp,
+    stop: &Stop,
+    side: &mut Side,
+) -> Result<Record, Failure> {
     let plans = job.plan.ramp(ramp.from, ramp.to, ramp.steps);
     let plans = plans.map_err(|error| Failure::Usage(error.to_string()))?;
     let mut whole: Option<Record> = None;
     for plan in &plans {
-        let mut record = once(options, job, plan)?;
+        let mut record = match (once(options, job, plan, stop, side), &mut whole) {
+            (Ok(record), _) => record,
+            (Err(error), None) => return Err(error.into()),
+            // What the steps before have shown is what a ramp is for.
+            (Err(error), Some(whole)) => {
+                whole.end = End::Failed(format!("{error:#}"));
+                break;
+            }
+        };
         if let Pace::Open { rate, .. } = plan.pace {
             record.become_step(rate);
         }

@@ -62,6 +62,7 @@ fn second(interval: &Interval) -> Second {
         length_seconds: interval.length.as_secs_f64(),
         intended: interval.intended,
         sent: interval.sent,
+        late: interval.late,
         answered: interval.answered,
         faults: faults(&interval.faults).filter(|fault| fault.count > 0).collect(),
         bytes_received: interval.bytes_received,

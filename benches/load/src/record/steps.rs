@@ -97,8 +97,8 @@ impl Record {
         if let (Some(ours), Some(theirs)) = (&mut self.server, later.server) {
             ours.add(theirs, before, later.elapsed_seconds);
         }
-        if later.end == End::Interrupted {
-            self.end = End::Interrupted;
+        if later.end != End::Complete {
+            self.end = later.end;
         }
         self.steps.extend(later.steps);
     }

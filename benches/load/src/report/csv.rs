@@ -5,7 +5,7 @@ use std::io;
 use crate::record::{Record, Second, per};
 
 /// The columns. Latencies are response times in microseconds.
-const HEADER: &str = "at_seconds,length_seconds,intended,sent,answered,answered_per_second,faults,\
+const HEADER: &str = "at_seconds,length_seconds,intended,sent,late,answered,answered_per_second,faults,\
     bytes_received,mean_micros,p50_micros,p90_micros,p99_micros,p99_9_micros,max_micros";
 
 /// Writes one row for each second of the run, below a row with the names of the columns. Of a second
@@ -19,14 +19,15 @@ pub fn csv(record: &Record, mut out: impl io::Write) -> io::Result<()> {
 }
 
 fn row(second: &Second, out: &mut impl io::Write) -> io::Result<()> {
-    let Second { at_seconds, length_seconds, intended, sent, answered, bytes_received, .. } =
-        second;
+    let Second {
+        at_seconds, length_seconds, intended, sent, late, answered, bytes_received, ..
+    } = second;
     let rate = per(*answered as f64, *length_seconds);
     let faults = second.fault_count();
     write!(
         out,
-        "{at_seconds:.3},{length_seconds:.3},{intended},{sent},{answered},{rate:.1},{faults},\
-         {bytes_received}",
+        "{at_seconds:.3},{length_seconds:.3},{intended},{sent},{late},{answered},{rate:.1},\
+         {faults},{bytes_received}",
     )?;
     let times = &second.response_time;
     if times.is_empty() {
@@ -54,10 +55,10 @@ mod tests {
             text.split_terminator("\r\n").map(|row| row.split(',').collect()).collect();
         assert_eq!(rows.len(), 13);
         assert!(rows.iter().all(|row| row.len() == rows[0].len()), "{text}");
-        assert_eq!(rows[4][8..], [""; 6]);
+        assert_eq!(rows[4][9..], [""; 6]);
         assert_eq!(
-            rows[6][..8],
-            ["5.000", "1.000", "1000", "1000", "1000", "1000.0", "3", "140000"]
+            rows[6][..9],
+            ["5.000", "1.000", "1000", "1000", "0", "1000", "1000.0", "3", "140000"]
         );
         let max = rows[6].last().unwrap().parse::<f64>().unwrap();
         assert!((1_000_000.0..1_002_000.0).contains(&max), "{max}");

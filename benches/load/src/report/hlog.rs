@@ -29,6 +29,12 @@ const COOKIE_COMPRESSED: u32 = 0x1c84_9304 | 0x10;
 /// Maxima are written in milliseconds, as the tools expect.
 const NANOS_PER_UNIT: f64 = 1e6;
 
+/// Whether a tag fits into a log: one word, without comma.
+#[must_use]
+pub fn is_tag(text: &str) -> bool {
+    !text.is_empty() && !text.contains([',', ' ', '\r', '\n'])
+}
+
 /// Writes one interval for each second, of response times in nanoseconds. With `tag`, the intervals
 /// carry it, so that several logs can be joined.
 ///
@@ -36,7 +42,7 @@ const NANOS_PER_UNIT: f64 = 1e6;
 /// Those of `out`. A tag with a comma, space or line break is [`io::ErrorKind::InvalidInput`].
 pub fn hlog(record: &Record, tag: Option<&str>, mut out: impl Write) -> io::Result<()> {
     let tag = match tag {
-        Some(tag) if tag.is_empty() || tag.contains([',', ' ', '\r', '\n']) => {
+        Some(tag) if !is_tag(tag) => {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "a tag is one word, without comma",

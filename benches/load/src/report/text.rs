@@ -99,8 +99,12 @@ pub(crate) struct Problem {
 pub(crate) fn problems(record: &Record) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut add = |what, detail| problems.push(Problem { what, detail });
-    if record.end == End::Interrupted {
-        add("interrupted", "the run was ended early: it covers only the time shown".to_owned());
+    match &record.end {
+        End::Complete => {}
+        End::Interrupted => {
+            add("interrupted", "the run was ended early: it covers only the time shown".to_owned());
+        }
+        End::Failed(why) => add("ended early", format!("the next step could not run: {why}")),
     }
     if record.answered == 0 {
         add("no answer", "not one response came: there is nothing to measure".to_owned());

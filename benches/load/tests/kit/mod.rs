@@ -3,7 +3,7 @@
 #![allow(dead_code)] // Each test program uses a part of it.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -68,6 +68,9 @@ fn converse(mut stream: TcpStream, act: &dyn Fn(u64, &str) -> Act, seen: &Atomic
             Act::Reply(text) => stream.write_all(text.as_bytes()).is_err(),
             Act::ReplyAndClose(text) => {
                 let _ = stream.write_all(text.as_bytes());
+                // What still comes is read, or a reset would overtake the answer (RFC 9112, section 9.6).
+                let _ = stream.shutdown(Shutdown::Write);
+                while matches!(stream.read(&mut page), Ok(1..)) {}
                 true
             }
             Act::Close => true,
