@@ -24,8 +24,8 @@ pub struct Io<'a, M> {
 }
 
 impl<'a, M> Io<'a, M> {
-    /// The lane's clock. It stands still between two polls, but for connections accepted and answered at
-    /// once on an eager listener.
+    /// The lane's clock. It is read after the poll and after the flush of each turn, and after that of
+    /// each connection accepted and answered at once on an eager listener, and stands still between.
     #[inline]
     pub fn now(&self) -> Nanos {
         self.services.now
@@ -133,6 +133,14 @@ impl<'a, M> Io<'a, M> {
     /// Bytes received on this connection so far.
     pub fn received(&self) -> u64 {
         self.state.received
+    }
+
+    /// When the last of [`Io::input`] came: the end of the poll before its receive, by the lane's clock.
+    /// The lane receives nothing for a connection that leaves input and does not ask for more, so this
+    /// is when all of it came but for the beginning of a message that was incomplete before.
+    #[inline]
+    pub fn received_at(&self) -> Nanos {
+        self.state.received_at
     }
 
     /// Bytes of output handed to the kernel so far.

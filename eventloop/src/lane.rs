@@ -307,6 +307,7 @@ impl<P: Protocol> Lane<P> {
             }
             return;
         }
+        link.state.received_at = self.services.polled;
         self.step(key, Event::Bytes, fresh);
     }
 
@@ -324,6 +325,7 @@ impl<P: Protocol> Lane<P> {
     pub(crate) fn received_in_tail(&mut self, key: Key, n: usize) {
         let Some(link) = self.links.get_mut(key) else { return };
         link.state.received += n as u64;
+        link.state.received_at = self.services.polled;
         self.services.stats.bytes_in += n as u64;
         if let Some(tail) = &mut link.tail {
             tail.advance(n);

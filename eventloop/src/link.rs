@@ -5,6 +5,7 @@ use corelane_mempool::Buf;
 use crate::id::{Origin, Peer};
 use crate::out::OutQueue;
 use crate::protocol::Closed;
+use crate::time::Nanos;
 
 /// Where a connection is in its life. Transitions only go down the list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,6 +29,8 @@ pub(crate) struct LinkState {
     pub(crate) peer: Peer,
     pub(crate) origin: Origin,
     pub(crate) received: u64,
+    /// The end of the poll before the last receive.
+    pub(crate) received_at: Nanos,
     pub(crate) phase: Phase,
     /// The protocol paused; cleared when a step returns `Read`.
     pub(crate) paused: bool,
@@ -64,6 +67,7 @@ impl LinkState {
             peer,
             origin,
             received: 0,
+            received_at: Nanos::ZERO,
             phase,
             paused: false,
             yielded: false,
@@ -99,6 +103,6 @@ mod tests {
 
     #[test]
     fn an_idle_connection_costs_little() {
-        assert_eq!(size_of::<LinkState>(), 80);
+        assert_eq!(size_of::<LinkState>(), 88);
     }
 }

@@ -20,6 +20,8 @@ use crate::wheel::Wheel;
 
 pub(crate) struct Services<M> {
     pub(crate) now: Nanos,
+    /// When the poll of this turn ended.
+    pub(crate) polled: Nanos,
     /// Unix time at the lane's clock zero.
     pub(crate) wall_base: Nanos,
     pub(crate) random: Random,
@@ -118,6 +120,7 @@ impl<M> Services<M> {
     ) -> Self {
         Services {
             now: Nanos::ZERO,
+            polled: Nanos::ZERO,
             wall_base: Nanos::ZERO,
             random: Random(
                 limits.seed ^ u64::from(post.lane()).wrapping_mul(0x9e37_79b9_7f4a_7c15),

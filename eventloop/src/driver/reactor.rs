@@ -192,6 +192,7 @@ impl<N: Net> Reactor<N> {
     fn clock<P: Protocol>(&mut self, lane: &mut Lane<P>) {
         let now = self.net.now();
         lane.services().now = now;
+        lane.services().polled = now;
         if !self.ready.is_empty() {
             self.last_event = now;
         }

@@ -15,7 +15,8 @@ pub struct Conn<R> {
     pub(crate) request: Option<Pending<R>>,
     /// Requests whose answers cannot leave yet, if there are any.
     pub(crate) slots: Option<Box<Slots>>,
-    /// When the current request's first byte came; `None` between requests.
+    /// When the current request's first byte came, if its head is not whole or its body is to come;
+    /// `None` between requests. Whole ones that wait in the input came [last](corelane_eventloop::Io::received_at).
     pub(crate) since: Option<Nanos>,
     /// Answered and not yet handed to the kernel.
     pub(crate) unsent: Unsent,

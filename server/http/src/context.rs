@@ -30,7 +30,8 @@ impl Context<'_> {
         self.wall
     }
 
-    /// When the first byte of the request came, by the lane's clock.
+    /// When the first byte of the request came, by the lane's clock: the end of the poll before its
+    /// receive, also if the request then waited for those before it on its connection.
     pub fn since(&self) -> Nanos {
         self.since
     }

@@ -168,7 +168,7 @@ impl<H: Handler> Http<H> {
                     io.note(Stage::Parser, "part of a head", detail);
                 }
                 if conn.since.is_none() && !is_blank(input) {
-                    conn.since = Some(io.now());
+                    conn.since = Some(io.received_at());
                     io.deadline(io.now() + self.config.head_time);
                 }
                 return Ok(Pass::Partial);
@@ -182,7 +182,7 @@ impl<H: Handler> Http<H> {
             _ => {}
         }
         let manner = Manner::of(&head);
-        let since = conn.since.unwrap_or(io.now());
+        let since = conn.since.unwrap_or(io.received_at());
         let (_, mut context) = surroundings(io, None, since);
         let request = self.handler.begin(&head, &mut context);
         if head.body() == BodyKind::None {
@@ -213,7 +213,7 @@ impl<H: Handler> Http<H> {
         if !held && expects_continue && io.input().is_empty() {
             go_ahead(conn, io);
         }
-        conn.since.get_or_insert(io.now());
+        conn.since.get_or_insert(io.received_at());
         // What came with the head counts.
         let before = io.received().saturating_sub(io.input().len() as u64);
         let pace = Pace::begin(io.now(), before, &self.config);
@@ -310,7 +310,7 @@ impl<H: Handler> Http<H> {
         let keep_alive = manner.keep_alive && !io.stopping() && !self.is_worn(conn, io.now());
         conn.closing = !keep_alive;
         conn.unaware = manner.keep_alive && !keep_alive;
-        let since = conn.since.take().unwrap_or(io.now());
+        let since = conn.since.take().unwrap_or(io.received_at());
         let mut side = conn.slots.is_some().then(OutQueue::new);
         let mut rest = Rest::None;
         let (out, context) = surroundings(io, side.as_mut(), since);

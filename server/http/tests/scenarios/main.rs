@@ -8,6 +8,7 @@ mod chance;
 mod cuts;
 mod deadlines;
 mod hostile;
+mod latency;
 mod memory;
 mod moving;
 mod rig;

@@ -3,13 +3,13 @@
 use std::rc::Rc;
 
 use corelane_eventloop::{
-    ClientId, Driver, End, Faults, Lane, LaneConfig, Nanos, Post, Sim, World,
+    ClientId, Driver, End, Faults, Lane, LaneConfig, ListenOptions, Nanos, Post, Sim, World,
 };
 use corelane_http::{
     Context, Handler, Http, HttpConfig, HttpCounters, HttpMetrics, Intake, Replied, Reply,
 };
 use corelane_mempool::{Budget, Pool, PoolConfig, Shared};
-use corelane_metrics::Registry;
+use corelane_metrics::{HistogramSnapshot, Registry};
 use corelane_parser::http1::{Head, Prerendered};
 
 pub(crate) const GET: &[u8] = b"GET /get HTTP/1.1\r\nHost: test\r\n\r\n";
@@ -77,20 +77,20 @@ impl Handler for Mirror {
     }
 }
 
-pub(crate) struct Rig {
+pub(crate) struct Rig<H: Handler = Mirror> {
     pub(crate) world: World,
     pub(crate) driver: Sim,
-    pub(crate) lane: Lane<Http<Mirror>>,
+    pub(crate) lane: Lane<Http<H>>,
     registry: Registry,
 }
 
 impl Rig {
     pub(crate) fn new(seed: u64, faults: Faults) -> Rig {
-        Rig::with(HttpConfig::default(), seed, faults)
+        Rig::of(Mirror, HttpConfig::default(), World::new(seed, faults), false)
     }
 
     pub(crate) fn calm(config: HttpConfig) -> Rig {
-        Rig::with(config, 1, Faults::NONE)
+        Rig::of(Mirror, config, World::new(1, Faults::NONE), false)
     }
 
     /// A calm network, and buffers of so many bytes at most.
@@ -100,17 +100,19 @@ impl Rig {
         rig.lane = rig.lane.with_pool(Pool::new(config));
         rig
     }
+}
 
-    fn with(config: HttpConfig, seed: u64, faults: Faults) -> Rig {
+impl<H: Handler> Rig<H> {
+    /// A server that answers with this handler, and serves while it accepts if it is eager.
+    pub(crate) fn of(handler: H, config: HttpConfig, world: World, eager: bool) -> Rig<H> {
         let mut builder = Registry::builder();
         let metrics = HttpMetrics::declare(&mut builder);
         let registry = builder.build().unwrap();
         let counters = HttpCounters::new(metrics, Rc::new(registry.shard(0).unwrap()));
-        let http = Http::new(Mirror, config, counters);
+        let http = Http::new(handler, config, counters);
         let lane = Lane::new(http, LaneConfig::default(), Post::mesh(1, 16).remove(0));
-        let world = World::new(seed, faults);
         let mut driver = world.driver();
-        driver.listen(0, Default::default());
+        driver.listen(0, ListenOptions { eager });
         Rig { world, driver, lane, registry }
     }
 
@@ -168,7 +170,12 @@ impl Rig {
     }
 
     pub(crate) fn latencies(&self) -> u64 {
-        self.registry.snapshot().histogram(HttpMetrics::LATENCY, &[]).unwrap().merged().count()
+        self.all_latencies().count()
+    }
+
+    pub(crate) fn all_latencies(&self) -> HistogramSnapshot {
+        let snapshot = self.registry.snapshot();
+        snapshot.histogram(HttpMetrics::LATENCY, &[]).unwrap().merged().clone()
     }
 }
 

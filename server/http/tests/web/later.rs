@@ -45,6 +45,7 @@ fn routes() -> Routes {
         .on("GET", "/never", Endpoint::asynchronous(|_| pending::<Response>()))
         .on("GET", "/ready", Endpoint::asynchronous(async |_| "at once"))
         .get("/plain", |_: &Request<'_>| "plain")
+        .post("/empty", |_: &Request<'_>| "")
         .with(Within(Nanos::from_secs(2)))
 }
 
@@ -72,6 +73,41 @@ fn a_connection_has_so_many_requests_outstanding_and_no_more() {
     rig.pass(Nanos::from_millis(200));
     assert_eq!(bodies(&rig.answers(client), 200), ["50:0"; 40]);
     assert_eq!(rig.in_flight(), 0);
+}
+
+/// Timers fire up to two ticks late: 2.1 ms for each that was waited for.
+#[track_caller]
+fn assert_close(sum: Nanos, least: u64, ticks: u64) {
+    let least = Nanos::from_millis(least);
+    assert!(sum >= least && sum < least + Nanos(ticks << 21), "{sum:?} instead of {least:?}");
+}
+
+#[test]
+fn a_request_that_waits_for_others_began_when_it_came() {
+    let mut rig = Rig::calm(routes());
+    // What may change something waits until those before it are answered.
+    rig.converse(
+        "GET /nap/50 HTTP/1.1\r\nHost: test\r\n\r\n\
+         POST /empty HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n\r\n\
+         GET /plain HTTP/1.1\r\nHost: test\r\n\r\n",
+    );
+    for route in ["/nap/{ms}", "/empty", "/plain"] {
+        let (count, sum) = rig.latencies(route);
+        assert_eq!(count, 1, "{route}");
+        assert_close(sum, 50, 1);
+    }
+}
+
+#[test]
+fn requests_beyond_the_limit_of_outstanding_ones_began_when_they_came() {
+    let mut rig = Rig::calm(routes());
+    let client = rig.connect();
+    rig.world.send(client, &gets(&["/nap/50"; 40]));
+    rig.pass(Nanos::from_millis(200));
+    let (count, sum) = rig.latencies("/nap/{ms}");
+    assert_eq!(count, 40);
+    // Sixteen at a time.
+    assert_close(sum, 16 * 50 + 16 * 100 + 8 * 150, 16 + 16 * 2 + 8 * 3);
 }
 
 #[test]

@@ -89,6 +89,14 @@ impl Rig {
         self.registry.snapshot().counter(name, &[]).unwrap().total()
     }
 
+    /// How many latencies a route has, and their sum.
+    pub(crate) fn latencies(&self, route: &str) -> (u64, Nanos) {
+        let name = "corelane_http_route_latency_nanoseconds";
+        let snapshot = self.registry.snapshot();
+        let all = snapshot.histogram(name, &[("route", route)]).unwrap().merged();
+        (all.count(), Nanos(all.sum()))
+    }
+
     pub(crate) fn in_flight(&self) -> usize {
         self.lane.protocol().handler().in_flight()
     }
