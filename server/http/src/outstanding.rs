@@ -190,7 +190,10 @@ impl<H: Handler> Http<H> {
             if let Some(slot) = slots.queue.pop_front()
                 && let Some((since, kind)) = slot.answer
             {
-                conn.unsent.add(kind, since);
+                let end = io.sent() + io.pending();
+                if conn.unsent.add(kind, since, end) {
+                    io.out().mark();
+                }
             }
             if ended {
                 break;

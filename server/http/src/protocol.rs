@@ -334,7 +334,9 @@ impl<H: Handler> Http<H> {
         }
         if matches!((&rest, &side), (Rest::None, None)) {
             // The usual case: the answer is in the output.
-            conn.unsent.add(kind, since);
+            if conn.unsent.add(kind, since, io.sent() + io.pending()) {
+                io.out().mark();
+            }
             return self.counters.answered(replied, kind);
         }
         if !matches!(rest, Rest::Later(_)) {
@@ -522,11 +524,8 @@ impl<H: Handler> Protocol for Http<H> {
         match event {
             Event::Bytes if conn.slots.is_none() => self.serve(conn, io),
             Event::Bytes => self.go_on(conn, io),
-            Event::Sent(_) => {
-                // Later answers may still wait: then a later mark is still to come.
-                if io.pending() == 0 {
-                    conn.unsent.sent(io.now(), &mut self.counters);
-                }
+            Event::Sent(mark) => {
+                conn.unsent.sent(mark.0, io.now(), &mut self.counters);
                 self.standing(conn)
             }
             Event::Drained => {
@@ -556,6 +555,8 @@ impl<H: Handler> Protocol for Http<H> {
             self.counters.timed_out(Timeouts::SlowReader);
         }
         if !conn.unsent.is_empty() {
+            // What left with the last flush is not told to who is closed by then.
+            conn.unsent.sent(io.sent(), io.now(), &mut self.counters);
             self.counters.unsent(u64::from(conn.unsent.take()));
         }
         if let Some(slots) = conn.slots.take() {

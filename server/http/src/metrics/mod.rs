@@ -244,7 +244,7 @@ mod tests {
         })
     }
 
-    fn rig(listeners: &[&str]) -> (Registry, HttpCounters) {
+    pub(super) fn rig(listeners: &[&str]) -> (Registry, HttpCounters) {
         let mut builder = Registry::builder();
         let names = Arc::<OnceLock<Box<[Box<str>]>>>::default();
         names.set(listeners.iter().map(|&name| name.into()).collect()).unwrap();
@@ -288,7 +288,7 @@ mod tests {
             let names: Vec<String> = (0..80).map(|n| format!("/{n}")).collect();
             let mut conns = [Unsent::NONE, Unsent::NONE, Unsent::NONE];
             let (mut now, mut answered, mut sent, mut lost) = (Nanos(1_000), 0_u64, 0_u64, 0_u64);
-            let mut waiting = [0_u64; 3];
+            let (mut waiting, mut put) = ([0_u64; 3], [0_u64; 3]);
             let mut by_route = vec![0_u64; 80];
             for step in steps {
                 match step {
@@ -297,13 +297,14 @@ mod tests {
                         let replied = Replied { status, route: number, fault: Fault::None };
                         let method = method_index(METHOD_NAMES[method]);
                         let kind = Kind::of(replied, method, Origin::Accepted(conn as u16));
-                        conns[conn].add(kind, Nanos(now.0 - later));
+                        put[conn] += 100 + later;
+                        conns[conn].add(kind, Nanos(now.0 - later), put[conn]);
                         lane.answered(replied, kind);
                         (answered, waiting[conn]) = (answered + 1, waiting[conn] + 1);
                         by_route[route] += 1;
                     }
                     Step::Sent { conn } => {
-                        conns[conn].sent(now, &mut lane);
+                        conns[conn].sent(put[conn], now, &mut lane);
                         sent += std::mem::take(&mut waiting[conn]);
                     }
                     Step::Lost { conn } => {
