@@ -2,12 +2,15 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use corelane_parser::Refusal;
 use corelane_parser::http1::response::{ResponseParser, ResponseSlots};
 use corelane_parser::http1::{Body, BodyKind, BodyStep, Limits, Method, Progress};
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::target::Target;
 use crate::text;
@@ -112,7 +115,8 @@ impl Client {
     fn connect(&self) -> Result<Stream, ClientError> {
         let host = match &self.target {
             Target::Unix(path) => {
-                return UnixStream::connect(path).map(Stream::Unix).map_err(ClientError::Connect);
+                let stream = connect_unix(path, self.patience.connect);
+                return stream.map(Stream::Unix).map_err(ClientError::Connect);
             }
             Target::Tcp(host) => host,
         };
@@ -172,6 +176,18 @@ impl Client {
             ErrorKind::WouldBlock | ErrorKind::TimedOut => ClientError::Late(self.patience.answer),
             _ => ClientError::Broken(error),
         }
+    }
+}
+
+/// Connects within `wait`, also to a listener that does not accept and whose queue is full.
+fn connect_unix(path: &Path, wait: Duration) -> io::Result<UnixStream> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // The time for sending holds for connecting, too (unix(7), SO_SNDTIMEO of socket(7)).
+    socket.set_write_timeout(Some(wait))?;
+    match socket.connect(&SockAddr::unix(path)?) {
+        Ok(()) => Ok(UnixStream::from(OwnedFd::from(socket))),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Err(ErrorKind::TimedOut.into()),
+        Err(error) => Err(error),
     }
 }
 

@@ -99,7 +99,7 @@ fn show(
     let mut ui = Ui::new(options.interval);
     while !stop.load(Ordering::Relaxed) {
         terminal.draw(|frame| {
-            view::draw(frame.area(), frame.buffer_mut(), &model, &ui, theme, &address);
+            ui.scroll = view::draw(frame.area(), frame.buffer_mut(), &model, &ui, theme, &address);
         })?;
         // Until a key or news: the screen is drawn only when something has changed.
         let mut changed = false;

@@ -134,7 +134,8 @@ pub struct Ui {
     pub sort: Sort,
     /// The order is turned round.
     pub reversed: bool,
-    /// How many lines of a list are above the screen. May be beyond its end.
+    /// How many lines of a list are above the screen. A key may set it beyond the end of the list:
+    /// [`draw`](crate::view::draw) says how far it goes.
     pub scroll: usize,
     /// How many columns of the heat map are in one cell.
     pub zoom: u64,

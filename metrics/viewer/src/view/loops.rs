@@ -20,8 +20,8 @@ const COLUMNS: [(u16, &str); 7] = [
 /// The bars: where they begin, and how wide they are.
 const BARS: (u16, u16) = (18, 16);
 
-/// Draws a line for each loop, beneath a line of titles.
-pub(super) fn draw(paint: &mut Paint<'_>, model: &Model, scroll: usize) {
+/// Draws a line for each loop, beneath a line of titles. Returns how many are above the screen.
+pub(super) fn draw(paint: &mut Paint<'_>, model: &Model, scroll: usize) -> usize {
     let height = usize::from(paint.height());
     for (end, name) in COLUMNS {
         paint.right(end, 0, name, paint.theme.faint());
@@ -29,7 +29,7 @@ pub(super) fn draw(paint: &mut Paint<'_>, model: &Model, scroll: usize) {
     paint.text(BARS.0, 0, "beside the most", paint.theme.faint());
     let Some(interval) = model.interval() else {
         paint.text(1, 1, "waiting for a second answer", paint.theme.faint());
-        return;
+        return scroll;
     };
     let loops = &interval.loops;
     let most = loops.iter().map(|share| share.requests).fold(0.0, f64::max);
@@ -40,6 +40,7 @@ pub(super) fn draw(paint: &mut Paint<'_>, model: &Model, scroll: usize) {
         }
         line(paint, y, index, share, most);
     }
+    scroll
 }
 
 fn line(paint: &mut Paint<'_>, y: u16, index: usize, share: &LoopShare, most: f64) {

@@ -40,29 +40,46 @@ const KEYS: [(&str, &str); 13] = [
 ];
 
 /// Draws everything. On a screen that is too small, says so.
-pub fn draw(area: Rect, buffer: &mut Buffer, model: &Model, ui: &Ui, theme: Theme, address: &str) {
+///
+/// Returns how far the list on it is scrolled: as far as `ui` says, but no farther than to its end. What
+/// keys change begins there: [`Ui::scroll`] is to be set to it.
+pub fn draw(
+    area: Rect,
+    buffer: &mut Buffer,
+    model: &Model,
+    ui: &Ui,
+    theme: Theme,
+    address: &str,
+) -> usize {
     let mut paint = Paint::new(buffer, area, theme);
     let (width, height) = (paint.width(), paint.height());
     if width < WIDTH_MIN || height < HEIGHT_MIN {
         let least = format!("{WIDTH_MIN}x{HEIGHT_MIN}");
         let text = format!("{width}x{height} is too small, {least} is needed; q quits");
         paint.text(0, 0, &text, Style::new());
-        return;
+        return ui.scroll;
     }
     header(&mut paint.lines(0, 1), model, address);
     tabs(&mut paint.lines(1, 1), model, ui);
     let body = &mut paint.lines(3, height - 4);
-    match (ui.view, model.sample()) {
-        (_, None) => waiting(body, model),
+    let scroll = match (ui.view, model.sample()) {
+        (_, None) => {
+            waiting(body, model);
+            0
+        }
         (View::Overview, _) => overview(body, model, ui),
-        (View::Heat, _) => heat::draw(body, model, ui.zoom),
+        (View::Heat, _) => {
+            heat::draw(body, model, ui.zoom);
+            0
+        }
         (View::Loops, _) => loops::draw(body, model, ui.scroll),
         (View::Routes, _) => routes::draw(body, model, ui),
-    }
+    };
     footer(&mut paint.lines(height - 1, 1), ui);
     if ui.help {
         help(&mut paint);
     }
+    scroll
 }
 
 /// What is known, for a page that does not move: no titles, no keys. Everything is there that has room.
@@ -79,7 +96,9 @@ pub(crate) fn draw_page(
     let body = &mut paint.lines(2, area.height);
     match model.sample() {
         None => waiting(body, model),
-        Some(_) => overview(body, model, ui),
+        Some(_) => {
+            overview(body, model, ui);
+        }
     }
 }
 
@@ -145,8 +164,8 @@ fn waiting(paint: &mut Paint<'_>, model: &Model) {
     }
 }
 
-/// Rates, latency, heat map, loops; and routes, where there is room.
-fn overview(paint: &mut Paint<'_>, model: &Model, ui: &Ui) {
+/// Rates, latency, heat map, loops; and routes, where there is room. Returns how far these are scrolled.
+fn overview(paint: &mut Paint<'_>, model: &Model, ui: &Ui) -> usize {
     let height = paint.height();
     rates::draw(&mut paint.lines(0, rates::RATES), model);
     rates::draw_latency(&mut paint.lines(rates::RATES + 1, rates::LATENCY), model);
@@ -163,8 +182,9 @@ fn overview(paint: &mut Paint<'_>, model: &Model, ui: &Ui) {
     let map = rest.saturating_sub(2 + below);
     heat::draw(&mut paint.lines(top, map), model, ui.zoom);
     loops::draw_short(&mut paint.lines(top + map + 1, 1), model);
-    if table > 0 {
-        routes::draw(&mut paint.lines(top + map + 3, table), model, ui);
+    match table {
+        0 => 0,
+        _ => routes::draw(&mut paint.lines(top + map + 3, table), model, ui),
     }
 }
 

@@ -13,8 +13,8 @@ const FIGURES: u16 = 56;
 const ENDS: [(u16, Sort); 5] =
     [(10, Sort::Rate), (20, Sort::Median), (30, Sort::P99), (40, Sort::Max), (56, Sort::Total)];
 
-/// Draws a line for each route, beneath a line of titles.
-pub(super) fn draw(paint: &mut Paint<'_>, model: &Model, ui: &Ui) {
+/// Draws a line for each route, beneath a line of titles. Returns how many are above the screen.
+pub(super) fn draw(paint: &mut Paint<'_>, model: &Model, ui: &Ui) -> usize {
     let left = paint.width().saturating_sub(FIGURES + 1);
     let heading = |paint: &Paint<'_>, sort: Sort| {
         let arrow = match (ui.reversed, paint.theme.unicode) {
@@ -36,18 +36,19 @@ pub(super) fn draw(paint: &mut Paint<'_>, model: &Model, ui: &Ui) {
     }
     let Some(interval) = model.interval() else {
         paint.text(1, 1, "waiting for a second answer", paint.theme.faint());
-        return;
+        return ui.scroll;
     };
     let mut routes: Vec<&RouteShare> = interval.routes.iter().collect();
     if routes.is_empty() {
         paint.text(1, 1, "this server has no routes", paint.theme.faint());
-        return;
+        return 0;
     }
     ui.sort.order(ui.reversed, &mut routes);
     let scroll = ui.scroll.min((routes.len() + 1).saturating_sub(paint.height().into()));
     for (y, route) in (1..paint.height()).zip(routes.into_iter().skip(scroll)) {
         line(paint, y, left, route);
     }
+    scroll
 }
 
 fn line(paint: &mut Paint<'_>, y: u16, left: u16, route: &RouteShare) {

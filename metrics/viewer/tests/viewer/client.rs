@@ -2,12 +2,14 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::played::{Listener, Played};
 use corelane_viewer::model::News;
 use corelane_viewer::{Client, Command, Patience, Poller, Sample, Target};
+use socket2::{Domain, SockAddr, Socket, Type};
 
 const PATIENCE: Patience =
     Patience { connect: Duration::from_millis(500), answer: Duration::from_millis(300) };
@@ -76,6 +78,33 @@ fn a_unix_socket_and_a_server_that_only_listens() {
     assert_eq!(client.get("/x").unwrap_err().to_string(), "no answer within 0.3 s");
     drop(client);
     assert!(server.join().unwrap().contains("\r\nHost: localhost\r\n"));
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn a_unix_socket_whose_queue_is_full_is_not_waited_for_for_ever() {
+    let path = std::env::temp_dir().join(format!("corelane-full-{}.sock", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let address = SockAddr::unix(&path).unwrap();
+    let socket = || Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    let listener = socket();
+    listener.bind(&address).unwrap();
+    listener.listen(0).unwrap();
+    // Until there is no room.
+    let mut waiting = Vec::new();
+    loop {
+        let next = socket();
+        next.set_nonblocking(true).unwrap();
+        if next.connect(&address).is_err() {
+            break;
+        }
+        waiting.push(next);
+    }
+    let mut client = client(&format!("unix:{}", path.display()));
+    let (done, ended) = mpsc::channel();
+    thread::spawn(move || done.send(client.get("/x").map_err(|error| error.to_string())));
+    let got = ended.recv_timeout(Duration::from_secs(20)).expect("it waits for ever");
+    assert_eq!(got, Err("cannot connect: timed out".to_owned()));
     std::fs::remove_file(path).unwrap();
 }
 

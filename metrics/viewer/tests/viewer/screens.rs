@@ -11,6 +11,7 @@ use corelane_viewer::ui::Sort;
 use corelane_viewer::{HeatAnswer, Model, Sample, Theme, Ui, View, view};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use serde_json::Value;
 
 const ADDRESS: &str = "127.0.0.1:9080";
@@ -38,10 +39,11 @@ fn ui() -> Ui {
     Ui::new(Duration::from_secs(2))
 }
 
-fn draw(model: &Model, ui: &Ui, theme: Theme, width: u16, height: u16) -> String {
+/// Draws as the program does: what is beyond the end of a list is taken back.
+fn draw(model: &Model, ui: &mut Ui, theme: Theme, width: u16, height: u16) -> String {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
     let draw = |frame: &mut ratatui::Frame<'_>| {
-        view::draw(frame.area(), frame.buffer_mut(), model, ui, theme, ADDRESS);
+        ui.scroll = view::draw(frame.area(), frame.buffer_mut(), model, ui, theme, ADDRESS);
     };
     let buffer = terminal.draw(draw).unwrap().buffer;
     let mut text = String::new();
@@ -74,32 +76,60 @@ fn each_view_at_two_sizes() {
     for (width, height) in [(80, 24), (120, 40)] {
         for view in View::ALL {
             let name = format!("{:?}-{width}x{height}", view).to_lowercase();
-            let ui = Ui { view, ..ui() };
-            check(&name, &draw(&model, &ui, PLAIN, width, height));
+            let mut ui = Ui { view, ..ui() };
+            check(&name, &draw(&model, &mut ui, PLAIN, width, height));
         }
     }
-    let ui = Ui { help: true, view: View::Routes, sort: Sort::P99, ..ui() };
-    check("help-80x24", &draw(&model, &ui, PLAIN, 80, 24));
+    let mut ui = Ui { help: true, view: View::Routes, sort: Sort::P99, ..ui() };
+    check("help-80x24", &draw(&model, &mut ui, PLAIN, 80, 24));
+}
+
+#[test]
+fn a_long_list_scrolls_to_its_end_and_back_at_once() {
+    let routes = (1..=40).map(|route| format!("/route/{route:02}")).collect();
+    let model = model(&Played { routes, loops: 30, ..Played::default() });
+    let mut screens = String::new();
+    for (view, above) in [(View::Routes, 41 - 20), (View::Loops, 30 + 1 - 20)] {
+        let mut ui = Ui { view, sort: Sort::Name, ..ui() };
+        for (key, expected) in [
+            (KeyCode::End, above),
+            (KeyCode::Up, above - 1),
+            (KeyCode::PageDown, above),
+            (KeyCode::Home, 0),
+            (KeyCode::End, above),
+        ] {
+            ui.key(KeyEvent::new(key, KeyModifiers::NONE));
+            let screen = draw(&model, &mut ui, PLAIN, 80, 24);
+            assert_eq!(ui.scroll, expected, "{view:?} {key}:\n{screen}");
+            if key == KeyCode::Up {
+                screens += &screen;
+            }
+        }
+        // A taller screen has room for more above.
+        draw(&model, &mut ui, PLAIN, 80, 30);
+        assert_eq!(ui.scroll, above - 6);
+    }
+    check("scrolled-80x24", &screens);
 }
 
 #[test]
 fn before_and_after_the_server_is_there() {
     let mut model = Model::default();
-    let mut screens = draw(&model, &ui(), PLAIN, 80, 24);
+    let mut screens = draw(&model, &mut ui(), PLAIN, 80, 24);
     let trouble = News::Trouble {
         why: "cannot connect: Connection refused (os error 111)".to_owned(),
         retry: Duration::from_millis(500),
     };
     model.add(trouble.clone());
-    screens += &draw(&model, &ui(), PLAIN, 80, 24);
+    screens += &draw(&model, &mut ui(), PLAIN, 80, 24);
     model = self::model(&Played::default());
     model.add(trouble.clone());
     model.add(trouble);
-    screens += &draw(&model, &ui(), PLAIN, 80, 24);
+    screens += &draw(&model, &mut ui(), PLAIN, 80, 24);
     let second = Played { instance: "second".to_owned(), ..Played::default() };
     model.add(sample(&second.metrics(3)));
-    screens += &draw(&model, &ui(), PLAIN, 80, 24);
-    screens += &draw(&model, &ui(), PLAIN, 79, 24);
+    screens += &draw(&model, &mut ui(), PLAIN, 80, 24);
+    screens += &draw(&model, &mut ui(), PLAIN, 79, 24);
     check("links-80x24", &screens);
 }
 
