@@ -118,13 +118,11 @@ fn forward(
         ("text/html", body.replace("</body>", &format!("<script>{script}</script></body>")))
     } else if head.starts_with("GET /metrics.json") && fields.contains(" 200 ") {
         let body = body.replace("\"finished\"", &format!("\"{HOSTILE}\""));
-        (
-            "application/json",
-            match manner {
-                Answer::Odd => body.replace("\"addresses\":[", "\"addresses\":1,\"others\":["),
-                _ => body,
-            },
-        )
+        let body = match manner {
+            Answer::Odd => body.replace("\"addresses\":[", "\"addresses\":1,\"others\":["),
+            _ => body,
+        };
+        ("application/json", body)
     } else {
         return client.write_all(&answer);
     };
@@ -171,19 +169,22 @@ fn the_page_asks_for_the_token_and_sends_it() {
         "{shown}"
     );
     // As a user types: what cannot be a token, then a wrong one, then the right one.
-    const TYPE: &str = "const say = [];
+    const TYPE: &str = "const told = [];
         const enter = (token) => {
             document.getElementById('token').value = token;
             document.getElementById('ask').requestSubmit();
         };
-        new MutationObserver(() => {
+        const look = () => {
             const words = document.getElementById('refused').textContent;
             if (!words) return;
-            say.push(words);
-            document.body.dataset.said = say.join('; ');
-            const next = ['no\u{20ac}token', 'another-token-0000', '3fzK9vWqLr0uX2bN'][say.length - 1];
+            told.push(words);
+            document.body.dataset.said = told.join('; ');
+            const next = ['no\u{20ac}token', 'another-token-0000', '3fzK9vWqLr0uX2bN'][told.length - 1];
             if (next) setTimeout(() => enter(next), 100);
-        }).observe(document.getElementById('refused'), { childList: true });";
+        };
+        // It may have been said before this script was read.
+        look();
+        new MutationObserver(look).observe(document.getElementById('refused'), { childList: true });";
     let front = Front::start(program.admin_address(), TYPE, |_| Answer::Whole);
     let shown = page(&browser, &format!("http://{}/dashboard", front.address));
     let said = "data-said=\"This server wants the admin token.; \

@@ -39,8 +39,8 @@ const PAGE: &str = concat!(
 /// their SHA-256, and questions to where it came from. A test says what the hashes must be.
 const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; base-uri 'none'; \
     form-action 'none'; frame-ancestors 'none'; \
-    script-src 'sha256-fmsMWHuUQn4SaPmA5UMk3c0+5NOuopRZvlHHo8EPJjs='; \
-    style-src 'sha256-TbSsDCWxT4SUGhT2jctf8I55b2tXl2b2OuNfzZOj+9c='";
+    script-src 'sha256-vOJYxe0ZAeSmdy4faRefH6RB5NSQJafefUEYqXxw2S4='; \
+    style-src 'sha256-Ag6/IE69mxCe36xvQK+HQ4j0my1ht0Px9anhQsQK3qQ='";
 
 pub(super) fn page(_: &Rc<Pages>) -> Endpoint {
     Endpoint::of_head(|_: &Request<'_>| {

@@ -17,6 +17,8 @@ const model = {
   paused: false,
   failures: 0,
   lostSince: 0,
+  why: '',             // the last question had no answer
+  odd: '',             // what of the last answers was not understood
   restarts: 0,
   sort: { key: 'rate', down: true },
 };
@@ -111,6 +113,8 @@ function between(earlier, later) {
 function takeSample(answer) {
   const sample = read(answer);
   const before = model.sample;
+  // First, so that one that is not understood is not compared with all that follow.
+  model.sample = sample;
   if (before && before.instance !== sample.instance) {
     model.restarts += 1;
     model.now = null;
@@ -126,10 +130,12 @@ function takeSample(answer) {
     model.points.push(point);
   }
   if (model.points.length > POINTS_MAX) model.points.splice(0, model.points.length - POINTS_MAX);
-  model.sample = sample;
 }
 
 function takeHeat(answer) {
+  const good = ({ at_unix_ms: at, counts }) => Number.isFinite(at) && Array.isArray(counts);
+  // What is kept is drawn for as long as the span is: it must be as it should.
+  if (!Array.isArray(answer.rows) || !answer.columns.every(good)) throw new Error('heat.json');
   const heat = model.heat;
   const same = heat.instance === answer.instance && heat.ms === answer.column_ms
     && heat.rows.length === answer.rows.length;
@@ -149,16 +155,46 @@ let timer = 0;
 let asking = false;
 let statusAt = 0;
 
-class WantsToken extends Error {}
+/** The server answered that it wants a token, or another one than `sent`. */
+class WantsToken extends Error {
+  constructor(sent) {
+    super('it wants a token');
+    this.sent = sent;
+  }
+}
 
 async function get(path) {
   const headers = {};
   const token = sessionStorage.getItem('corelane-token');
   if (token) headers.Authorization = `Bearer ${token}`;
   const response = await fetch(path, { headers, cache: 'no-store', signal: AbortSignal.timeout(PATIENCE_MS) });
-  if (response.status === 401) throw new WantsToken();
+  if (response.status === 401) throw new WantsToken(token);
   if (!response.ok) throw new Error(`${path} was answered with ${response.status}`);
   return response.json();
+}
+
+/** Does something with an answer, which may be of a form that this page does not know. */
+function understand(what) {
+  try {
+    what();
+  } catch (error) {
+    model.odd = String(error.message);
+  }
+}
+
+async function askAll() {
+  const figures = await get('metrics.json');
+  model.odd = '';
+  understand(() => takeSample(figures));
+  const newest = Math.max(0, ...model.heat.columns.keys());
+  const heat = await get(newest ? `heat.json?since=${newest - 2 * model.heat.ms}` : 'heat.json');
+  understand(() => takeHeat(heat));
+  const now = performance.now();
+  if (now - statusAt > STATUS_EVERY_MS || !statusAt) {
+    const status = await get('status');
+    understand(() => showReload(status.configuration));
+    statusAt = now;
+  }
 }
 
 async function ask() {
@@ -168,37 +204,56 @@ async function ask() {
   const began = performance.now();
   let wait = Number($('every').value);
   try {
-    takeSample(await get('metrics.json'));
-    const newest = Math.max(0, ...model.heat.columns.keys());
-    takeHeat(await get(newest ? `heat.json?since=${newest - 2 * model.heat.ms}` : 'heat.json'));
-    if (began - statusAt > STATUS_EVERY_MS || !statusAt) {
-      showReload((await get('status')).configuration);
-      statusAt = began;
-    }
+    await askAll();
     model.failures = 0;
-    $('ask').hidden = true;
+    unlock();
     wait = Math.max(0, wait - (performance.now() - began));
     // The second answer is the first that tells anything.
     if (!model.now) wait = Math.min(wait, 500);
   } catch (error) {
     if (error instanceof WantsToken) {
-      sessionStorage.removeItem('corelane-token');
-      $('ask').hidden = false;
       asking = false;
-      return show();
+      lock(error.sent);
+      return;
     }
     if (!model.failures) model.lostSince = Date.now();
     wait = Math.min(BACKOFF_MAX_MS, 500 * 2 ** Math.min(model.failures, 8));
     model.failures += 1;
+    model.why = String(error.message);
   }
   asking = false;
   show();
   timer = setTimeout(ask, wait);
 }
 
+// ---- The token ------------------------------------------------------------------------------------
+
+/** Asks for a token, since `sent` was refused, or none was sent. Nothing more is asked until there is one. */
+function lock(sent) {
+  const kept = sessionStorage.getItem('corelane-token');
+  // Another one was entered meanwhile.
+  if (kept !== sent) return ask();
+  sessionStorage.removeItem('corelane-token');
+  say('refused', sent ? 'The server refuses this token.' : 'This server wants the admin token.');
+  const first = $('ask').hidden;
+  $('ask').hidden = false;
+  if (first) $('token').focus();
+  show();
+}
+
+function unlock() {
+  $('ask').hidden = true;
+  say('refused', '');
+}
+
 $('ask').addEventListener('submit', (event) => {
   event.preventDefault();
-  sessionStorage.setItem('corelane-token', $('token').value.trim());
+  const token = $('token').value.trim();
+  // Said again, if it is: what does not change is not read out.
+  say('refused', '');
+  // Others could not be sent.
+  if (!/^[\w.~+/-]+=*$/.test(token)) return say('refused', 'A token has letters, digits and -._~+/ only.');
+  sessionStorage.setItem('corelane-token', token);
   $('token').value = '';
   ask();
 });
@@ -241,38 +296,55 @@ function say(id, text) {
 
 // ---- The page -------------------------------------------------------------------------------------
 
+/** Shows what is known. What cannot be drawn is left as it was, and said. */
 function show() {
-  const { sample, now } = model;
-  $('all').hidden = !sample;
+  $('all').hidden = !model.sample;
+  if (model.sample) [showTitle, showTiles, drawHeat, drawCharts, showTables].forEach(understand);
+  showState();
+}
+
+function showState() {
+  const { sample } = model;
   const waiting = !$('ask').hidden;
   const [state, words] = waiting ? ['', 'locked']
     : model.failures ? ['lost', 'no answer']
       : model.paused ? ['', 'paused']
-        : !sample ? ['', 'connecting']
-          : sample.stopping ? ['stopping', 'stopping'] : ['live', 'live'];
+        : model.odd ? ['lost', 'not understood']
+          : !sample ? ['', 'connecting']
+            : sample.stopping ? ['stopping', 'stopping'] : ['live', 'live'];
   say('state', words);
   $('state').className = state;
-  say('notice', model.failures ? `The server has not answered since ${clock(model.lostSince)}; attempt ${model.failures + 1} follows.` : '');
-  if (!sample) return;
+  say('notice', waiting ? ''
+    : model.failures ? `The server has not answered since ${clock(model.lostSince)} (${model.why}); attempt ${model.failures + 1} follows.`
+      : model.odd ? `Some figures are of a form that this page does not know (${model.odd}): it may be of another version than the server. Load it again.` : '');
+}
+
+function showTitle() {
+  const { sample, now } = model;
   document.title = `${sample.name || 'server'}${now ? ` · ${rate(now.rate)}/s` : ''}`;
   say('title', `${sample.name || ''} ${sample.version || ''}`);
   say('about', [(sample.addresses || []).join(', '), `up ${age(sample.uptime_seconds || 0)}`,
     sample.loops === 1 ? '1 loop' : `${sample.loops} loops`,
     ...(model.restarts ? [`${model.restarts} restart${model.restarts > 1 ? 's' : ''} seen`] : [])].join(' · '));
-  showTiles(sample, now);
-  drawHeat();
+}
+
+function drawCharts() {
   drawLines('rate', [['rate', 'requests', '--accent'], ['e4', '4xx', '--p99'], ['e5', '5xx', '--p999']], { unit: rate });
   drawLines('quantiles', [['max', 'max', '--max'], ['p999', '99.9 %', '--p999'], ['p99', '99 %', '--p99'], ['p90', '90 %', '--p90'], ['p50', '50 %', '--p50']], { unit: time, log: true });
   drawLines('connections', [['open', 'open', '--accent'], ['accepted', 'accepted per second', '--p90']], { unit: rate });
   drawLines('bytes', [['out', 'out', '--accent'], ['in', 'in', '--p90']], { unit: bytes });
-  if (now) {
-    showRoutes(now.routes);
-    showLoops(now.loops);
-    showFaults(now.faults);
-  }
 }
 
-function showTiles(sample, now) {
+function showTables() {
+  const { now } = model;
+  if (!now) return;
+  showRoutes(now.routes);
+  showLoops(now.loops);
+  showFaults(now.faults);
+}
+
+function showTiles() {
+  const { sample, now } = model;
   const total = sample.counters.get(keyOf({ name: 'corelane_http_requests_total' }))?.total;
   if (total !== undefined) say('t-total', `${WHOLE.format(total)} since start`);
   say('t-open', WHOLE.format(sample.connections?.open || 0));
