@@ -10,7 +10,7 @@ use rustix::net::{self, AddressFamily, SocketType};
 use serde_json::Value;
 
 use crate::client::{Client, GET};
-use crate::process::{Finished, Program, Scratch, run, wait_until};
+use crate::process::{Finished, Program, Scratch, corelane, finish, run, wait_until};
 
 fn admin_of(program: &Program) -> String {
     let line = program.announcement.lines().find_map(|line| line.strip_prefix("admin on "));
@@ -265,6 +265,31 @@ fn who_is_not_awaited_is_not_traced_and_orders_have_limits() {
     let busy = explain(&format!("http://{}/", program.address()), &admin_of(&program), &[]);
     assert_eq!(busy.code, Some(1));
     assert!(busy.stderr.contains("traced already"), "{busy:?}");
+    program.stop();
+}
+
+#[test]
+fn a_server_that_wants_a_token() {
+    const TOKEN: &str = "3fzK9vWqLr0uX2bN";
+    let file = Scratch::new("explain-token", TOKEN.as_bytes());
+    let program = Program::fixed(&["--admin", "127.0.0.1:0", "--admin-token-file", file.path()]);
+    let (url, admin) = (format!("http://{}/", program.address()), admin_of(&program));
+    let (_, told) = explained(&url, &admin, &["--admin-token-file", file.path()]);
+    in_order(&told, &["parser head: GET", "kernel sent: "]);
+    let with = |token: &str| {
+        let mut command = corelane(&["explain", &url, "--admin", &admin]);
+        command.env("CORELANE_ADMIN_TOKEN", token);
+        finish(command)
+    };
+    assert_eq!(with(TOKEN).code, Some(0));
+    for refused in [with("another-token-0000"), explain(&url, &admin, &[])] {
+        assert_eq!((refused.code, &*refused.stdout), (Some(1), ""), "{refused:?}");
+        assert!(refused.stderr.contains("want a token: --admin-token-file"), "{refused:?}");
+    }
+    let short = Scratch::new("explain-short-token", b"swordfish");
+    let wrong = explain(&url, &admin, &["--admin-token-file", short.path()]);
+    assert_eq!(wrong.code, Some(2), "{wrong:?}");
+    assert!(!wrong.stderr.contains("swordfish"), "{wrong:?}");
     program.stop();
 }
 

@@ -21,6 +21,7 @@ mod drain;
 mod explain;
 mod families;
 mod listen;
+mod load;
 mod logs;
 mod messages;
 mod process;
