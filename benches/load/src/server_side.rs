@@ -2,13 +2,15 @@
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use corelane_metrics::HistogramSnapshot;
 use corelane_metrics::expose::json;
 use serde_json::Value;
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::Url;
 use crate::record::ServerSide;
@@ -82,9 +84,8 @@ impl Admin {
         let fields = &self.authorization;
         match &self.place {
             Place::Unix(path) => {
-                let stream = UnixStream::connect(path)?;
+                let stream = connect_unix(path, PATIENCE)?;
                 stream.set_read_timeout(Some(PATIENCE))?;
-                stream.set_write_timeout(Some(PATIENCE))?;
                 ask(stream, "localhost", fields, deadline)
             }
             Place::Tcp(url) => {
@@ -143,6 +144,20 @@ impl Reading {
             instance: whole["instance"].to_string(),
             latency: json::read_histogram(latency).map_err(|error| error.to_string())?,
         })
+    }
+}
+
+/// Connects, and sends, within `wait`: also to a listener that does not accept and whose queue is full.
+fn connect_unix(path: &Path, wait: Duration) -> io::Result<UnixStream> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // The time for sending holds for connecting, too (SO_SNDTIMEO, socket(7)).
+    socket.set_write_timeout(Some(wait))?;
+    match socket.connect(&SockAddr::unix(path)?) {
+        Ok(()) => Ok(UnixStream::from(OwnedFd::from(socket))),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(io::ErrorKind::TimedOut.into())
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -230,6 +245,33 @@ mod tests {
         let restarted = read(figures("b", "[[1000,1007,2]]", 2, 2_000)).unwrap();
         let side = before.until(&restarted);
         assert_eq!((side.latency.count(), side.notes.len()), (2, 1));
+    }
+
+    #[test]
+    fn a_listener_whose_queue_is_full_is_not_waited_for_for_ever() {
+        let path = std::env::temp_dir().join(format!("corelane-load-{}.sock", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let address = SockAddr::unix(&path).unwrap();
+        let socket = || Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        let listener = socket();
+        listener.bind(&address).unwrap();
+        listener.listen(0).unwrap();
+        // Until there is no room.
+        let mut waiting = Vec::new();
+        loop {
+            let next = socket();
+            next.set_nonblocking(true).unwrap();
+            if next.connect(&address).is_err() {
+                break;
+            }
+            waiting.push(next);
+        }
+        let (done, ended) = std::sync::mpsc::channel();
+        let place = path.clone();
+        thread::spawn(move || done.send(connect_unix(&place, Duration::from_millis(50)).err()));
+        let error = ended.recv_timeout(Duration::from_secs(20)).expect("it waits for ever");
+        assert_eq!(error.unwrap().kind(), io::ErrorKind::TimedOut);
+        std::fs::remove_file(path).unwrap();
     }
 
     #[test]
