@@ -240,6 +240,43 @@ mod tests {
     }
 
     #[test]
+    fn a_last_second_that_was_closed_late_counts_and_a_part_of_one_does_not() {
+        let first = sample::made(20, 100_000, None, 1);
+        let found = |last: f64, answered: u64| {
+            let mut second = sample::made(20, 100_000, None, 1);
+            let end = second.seconds.last_mut().unwrap();
+            (end.length_seconds, end.answered) = (last, answered);
+            compare(&first, &second).unwrap().figures.remove(0)
+        };
+        // At the same rate it is no difference, however long it is.
+        assert_eq!(found(1.3, 1_300).ratio, 1.0);
+        assert!(!found(1.3, 1_300).is_significant());
+        // It is not left out: what it lacks is told, 300 of 20,300, and is chance.
+        let late = found(1.3, 1_000);
+        assert!((late.ratio - 20.0 / 20.3).abs() < 1e-9 && !late.is_significant(), "{late:?}");
+        // A part of a second is left out, whatever was in it.
+        assert_eq!(found(0.3, 1).ratio, 1.0);
+    }
+
+    #[test]
+    fn a_single_stall_of_a_second_is_told_and_called_chance() {
+        let (first, second) =
+            (sample::made(20, 100_000, None, 1), sample::made(20, 100_000, Some(7), 2));
+        let there = compare(&first, &second).unwrap();
+        let back = compare(&second, &first).unwrap();
+        for name in ["p99", "p99.9"] {
+            let of = |found: &Comparison| {
+                found.figures.iter().find(|figure| figure.name == name).unwrap().clone()
+            };
+            let (there, back) = (of(&there), of(&back));
+            // Some draws have the stall, others have not: the interval says so.
+            assert!(there.ratio > 100.0 && there.interval[0] < 2.0, "{there:?}");
+            assert!(!there.is_significant() && !back.is_significant(), "{there:?} {back:?}");
+        }
+        assert_eq!(there.regressions(0.0).count(), 0);
+    }
+
+    #[test]
     fn unlike_runs_and_short_ones_are_refused() {
         let first = sample::made(20, 100_000, None, 1);
         let refused = |change: &dyn Fn(&mut Record)| {
