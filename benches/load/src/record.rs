@@ -67,7 +67,8 @@ pub struct Record {
     /// From the actual send of a request to the receive that completed its response.
     #[serde(with = "histogram")]
     pub service_time: HistogramSnapshot,
-    /// From the moment at which the request was to be sent; in a closed loop from the actual send.
+    /// From the moment at which the request was to be sent; in a closed loop from the actual send, or from
+    /// the beginning of the connection if each request has one of its own.
     #[serde(with = "histogram")]
     pub response_time: HistogramSnapshot,
     /// Response times over time.

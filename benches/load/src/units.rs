@@ -35,6 +35,12 @@ pub(crate) fn count(number: u64) -> String {
     text
 }
 
+/// So many of something: `1 warning`, `2 warnings`.
+pub(crate) fn several(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", count(number))
+}
+
 /// A rate: whole numbers from 100 on, one decimal below.
 pub(crate) fn rate(number: f64) -> String {
     if number >= 99.95 { count(number.round() as u64) } else { format!("{number:.1}") }

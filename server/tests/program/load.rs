@@ -59,9 +59,12 @@ fn the_figures_of_the_server_are_those_after_the_warm_up() {
     let unix = format!("unix:{}", socket.path());
     let program = Program::fixed(&["--admin", &unix, "--admin-token-file", file.path()]);
     let closed = ["--connections", "4", "--warm-up", "500ms", "--duration", "500ms"];
-    let with = |token: &[&str]| [&closed[..], &["--server-metrics", &unix], token].concat();
-    let Loaded { finished, record, .. } =
-        load("token", program.address(), &with(&["--server-token-file", file.path()]));
+    let asking = [&closed[..], &["--server-metrics", &unix]].concat();
+    let Loaded { finished, record, .. } = load(
+        "token",
+        program.address(),
+        &[&asking[..], &["--server-token-file", file.path()]].concat(),
+    );
     assert_eq!(finished.code, Some(0), "{finished:?}");
     // Those on their way when measuring began, and when it ended.
     let most = record.answered + 4;
@@ -69,7 +72,7 @@ fn the_figures_of_the_server_are_those_after_the_warm_up() {
     assert!((1..=most).contains(&counted), "{counted} of {}", record.answered);
     let url = format!("http://{}/", program.address());
     for token in [&[][..], &["--server-token-file", wrong.path()]] {
-        let refused = run(&[&["load", &url, "--quiet"][..], &with(token)].concat());
+        let refused = run(&[&["load", &url, "--quiet"][..], &asking, token].concat());
         assert_eq!((refused.code, &*refused.stdout), (Some(1), ""), "{refused:?}");
         assert!(refused.stderr.contains("401"), "{refused:?}");
     }
@@ -84,13 +87,14 @@ fn a_ramp_tells_each_step_and_where_it_ended_to_be_kept_up_with() {
     assert_eq!(finished.code, Some(0), "{finished:?}");
     assert_eq!(record.steps.iter().map(|step| step.rate).collect::<Vec<_>>(), [50.0, 100.0, 150.0]);
     assert_eq!(record.steps.iter().map(|step| step.intended).collect::<Vec<_>>(), [15, 30, 45]);
-    for row in ["asked ", "50/s ", "100/s ", "150/s "] {
+    for row in ["asked ", "50.0/s ", "100/s ", "150/s "] {
         assert!(finished.stdout.lines().any(|line| line.starts_with(row)), "{row}: {finished:?}");
     }
     // Whether it kept up is a matter of what else this machine does, but not that it is told.
     let told = match record.knee() {
         None => "It kept up at every rate, up to 150/s.".to_owned(),
-        Some(_) => "did not".to_owned(),
+        Some(0) => "It did not keep up even at 50.0/s: ".to_owned(),
+        Some(_) => "The last rate at which it kept up was ".to_owned(),
     };
     assert!(finished.stdout.contains(&told), "{told}: {finished:?}");
     assert!(html.contains("150/s"));
@@ -98,7 +102,10 @@ fn a_ramp_tells_each_step_and_where_it_ended_to_be_kept_up_with() {
     let never = [&ramp[..], &["--expect-status", "404"]].concat();
     let Loaded { finished, record, .. } = load("ramp-faults", program.address(), &never);
     assert_eq!((finished.code, record.knee()), (Some(1), Some(0)));
-    assert!(finished.stdout.contains("did not keep up even at 50/s: 15 faults."), "{finished:?}");
+    assert!(
+        finished.stdout.contains("It did not keep up even at 50.0/s: 15 faults."),
+        "{finished:?}"
+    );
     program.stop();
 }
 

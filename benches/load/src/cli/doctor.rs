@@ -1,7 +1,8 @@
 //! `corelane doctor`.
 
 use super::{Failure, print, values};
-use crate::doctor::{Level, Machine, Subject, examine};
+use crate::doctor::{Finding, Level, Machine, Subject, examine};
+use crate::units;
 
 /// Looks for what of this machine may distort a load test, and says what to do about it.
 #[derive(clap::Args, Debug)]
@@ -45,8 +46,38 @@ pub(super) fn run(args: &DoctorArgs) -> Result<(), Failure> {
     let findings = examine(&Machine, &subject);
     let shown = findings.iter().filter(|finding| !args.quiet || finding.level > Level::Good);
     print(&shown.map(|finding| format!("{finding}\n")).collect::<String>());
-    let count = |level| findings.iter().filter(|finding| finding.level == level).count();
-    let (warnings, hints) = (count(Level::Warning), count(Level::Hint));
-    print(&format!("{warnings} warnings, {hints} hints, {} good\n", count(Level::Good)));
-    if args.strict && warnings > 0 { Err(Failure::Result) } else { Ok(()) }
+    print(&format!("{}\n", summary(&findings)));
+    let warned = findings.iter().any(|finding| finding.level == Level::Warning);
+    if args.strict && warned { Err(Failure::Result) } else { Ok(()) }
+}
+
+/// How many there are of each level.
+fn summary(findings: &[Finding]) -> String {
+    let count = |level| findings.iter().filter(|finding| finding.level == level).count() as u64;
+    format!(
+        "{}, {}, {} good",
+        units::several(count(Level::Warning), "warning"),
+        units::several(count(Level::Hint), "hint"),
+        count(Level::Good),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_not_many() {
+        let of = |level| Finding {
+            level,
+            subject: "cores",
+            found: String::new(),
+            place: String::new(),
+            advice: String::new(),
+        };
+        let one = [Level::Warning, Level::Hint, Level::Good].map(of);
+        assert_eq!(summary(&one), "1 warning, 1 hint, 1 good");
+        assert_eq!(summary(&one[..1]), "1 warning, 0 hints, 0 good");
+        assert_eq!(summary(&[one[0].clone(), one[0].clone()]), "2 warnings, 0 hints, 0 good");
+    }
 }

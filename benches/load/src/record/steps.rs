@@ -4,6 +4,7 @@ use corelane_metrics::HistogramSnapshot;
 use serde::{Deserialize, Serialize};
 
 use super::{End, Record, histogram, per};
+use crate::units;
 
 /// A server keeps up as long as so much of what is asked is answered in time,
 const ANSWERED_SHARE: f64 = 0.99;
@@ -107,13 +108,31 @@ impl Record {
     /// was answered, something failed, or p99 was more than ten times that of the first step.
     #[must_use]
     pub fn knee(&self) -> Option<usize> {
-        let usual = self.steps.first()?.response_time.quantile(0.99);
-        self.steps.iter().position(|step| {
-            let asked = per(step.intended as f64, step.elapsed_seconds);
-            step.answered_rate() < asked * ANSWERED_SHARE
-                || step.fault_count > 0
-                || step.response_time.quantile(0.99) > usual * P99_FACTOR
-        })
+        (0..self.steps.len()).find(|index| !self.shortfalls(*index).is_empty())
+    }
+
+    /// In what the server did not keep up at a step, in words; empty if it did, or if there is no such step.
+    pub(crate) fn shortfalls(&self, index: usize) -> Vec<String> {
+        let (Some(first), Some(step)) = (self.steps.first(), self.steps.get(index)) else {
+            return Vec::new();
+        };
+        let mut found = Vec::new();
+        if step.fault_count > 0 {
+            found.push(units::several(step.fault_count, "fault"));
+        }
+        let asked = per(step.intended as f64, step.elapsed_seconds);
+        if step.answered_rate() < asked * ANSWERED_SHARE {
+            let answered = units::rate(step.answered_rate());
+            found.push(format!("{answered}/s were answered of {}/s asked", units::rate(asked)));
+        }
+        let [usual, p99] = [first, step].map(|step| step.response_time.quantile(0.99));
+        if p99 > usual.saturating_mul(P99_FACTOR) {
+            let [usual, p99] = [usual, p99].map(|time| units::time(time as f64));
+            found.push(format!(
+                "a p99 of {p99}, more than {P99_FACTOR} times the {usual} of the first step"
+            ));
+        }
+        found
     }
 }
 
@@ -142,5 +161,29 @@ mod tests {
             [1_000.0, 2_000.0]
         );
         assert_eq!((whole.knee(), first.knee()), (Some(1), None));
+    }
+
+    #[test]
+    fn each_reason_of_the_knee_is_told_alone_and_with_others() {
+        let mut record = sample::made(5, 100_000, None, 1);
+        record.become_step(1_000.0);
+        let mut later = sample::made(5, 100_000, None, 2);
+        later.become_step(2_000.0);
+        record.append(later);
+        assert_eq!((record.knee(), record.shortfalls(1).len()), (None, 0));
+        assert!(record.shortfalls(2).is_empty(), "there is no such step");
+        record.steps[1].fault_count = 1;
+        assert_eq!(record.shortfalls(1), ["1 fault"]);
+        record.steps[1].fault_count = 0;
+        record.steps[1].answered = 4_940;
+        assert_eq!(record.shortfalls(1), ["988/s were answered of 1,000/s asked"]);
+        record.steps[1].response_time.record_n(5_000_000, 1_000);
+        let found = record.shortfalls(1);
+        assert_eq!(found.len(), 2);
+        assert!(
+            found[1].starts_with("a p99 of 5.") && found[1].contains("ms, more than 10 times the "),
+            "{found:?}"
+        );
+        assert_eq!(record.knee(), Some(1));
     }
 }

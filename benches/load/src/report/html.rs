@@ -176,7 +176,7 @@ fn seconds(record: &Record) -> String {
 /// What is drawn and tabled of latency: a class for its colour, a name, the values.
 fn curves(record: &Record) -> Vec<(&'static str, &'static str, &HistogramSnapshot)> {
     let mut curves = vec![("service", "service time", &record.service_time)];
-    if record.load.discipline.is_open() {
+    if text::has_response_time(record) {
         curves.push(("response", "response time", &record.response_time));
     }
     if let Some(side) = &record.server_side {

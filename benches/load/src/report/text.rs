@@ -224,10 +224,16 @@ fn volume(record: &Record) -> String {
     out
 }
 
+/// Whether response times are others than service times: in a closed loop with kept connections they are
+/// the same.
+pub(crate) fn has_response_time(record: &Record) -> bool {
+    record.load.discipline.is_open() || !record.load.keep_alive
+}
+
 /// Service and response time side by side; one column where they are the same.
 fn latencies(record: &Record) -> String {
     let mut columns = vec![("service time", &record.service_time)];
-    if record.load.discipline.is_open() {
+    if has_response_time(record) {
         columns.push(("response time", &record.response_time));
     }
     if let Some(side) = &record.server_side {
@@ -271,16 +277,25 @@ pub(crate) fn rows() -> Vec<(&'static str, Figure)> {
 /// The one sentence that says how to read the two columns, or what one column cannot show.
 #[must_use]
 pub(crate) fn lesson(record: &Record) -> String {
-    if !record.load.discipline.is_open() {
-        return "Closed loop: each connection waits for an answer before it asks again, so while the \
-                server stands still nothing is asked and one request per connection sees it; what \
-                others would have waited is not in these figures. To see it, give a --rate."
-            .to_owned();
-    }
     let times = |quantile| {
         let of = |histogram: &HistogramSnapshot| histogram.quantile(quantile) as f64;
         (of(&record.service_time), of(&record.response_time))
     };
+    if !record.load.discipline.is_open() {
+        let closed = "Closed loop: each connection waits for an answer before it asks again, so while the \
+                      server stands still nothing is asked and one request per connection sees it; what \
+                      others would have waited is not in these figures. To see it, give a --rate.";
+        if record.load.keep_alive {
+            return closed.to_owned();
+        }
+        let (service, response) = times(0.5);
+        return format!(
+            "Each request has a connection of its own: service time counts from the moment it was sent, \
+             response time from the moment its connection was begun. They differ by the handshake: by {} at \
+             the median. {closed}",
+            units::time((response - service).max(0.0)),
+        );
+    }
     let meaning = "Service time counts from the moment a request was sent, response time from the moment it \
                    should have been sent";
     let differ = |(_, quantile): &(&str, f64)| {
@@ -299,9 +314,13 @@ pub(crate) fn lesson(record: &Record) -> String {
         return format!("{meaning}; they hardly differ, because requests left on time.");
     };
     let own = if is_late(record) { ", or for the generator itself (see late sends)" } else { "" };
+    let connection = match record.load.keep_alive {
+        true => "a connection that was not busy with an earlier answer",
+        false => "the handshake of a connection of their own",
+    };
     format!(
-        "{meaning}. At {name} they differ by {}: so long requests waited in the generator for a connection \
-         that was not busy with an earlier answer{own}. Users who come by the clock wait as long; a test that \
+        "{meaning}. At {name} they differ by {}: so long requests waited in the generator for \
+         {connection}{own}. Users who come by the clock wait as long; a test that \
          waits for answers does not show it.",
         units::time(differ(&(name, quantile))),
     )
@@ -320,8 +339,11 @@ pub(crate) fn overlay(record: &Record) -> String {
         Some(between) => format!("{} at the median", units::time(between as f64)),
         None => "nothing that can be told at the median".to_owned(),
     };
+    // Its figures are read once before a ramp, and then each step warms up.
+    let more = record.steps.len() > 1 && record.load.warm_up_seconds > 0.0;
+    let warm_ups = if more { ", those of the warm-ups of later steps included" } else { "" };
     let counted = format!(
-        "{} counted {} requests, the warm-up included; the client had {} answers.",
+        "{} counted {} requests{warm_ups}; the client had {} answers.",
         side.server,
         units::count(side.latency.count()),
         units::count(record.answered),
@@ -360,18 +382,20 @@ pub(crate) fn knee(record: &Record) -> String {
     let rate = |index: usize| format!("{}/s", units::rate(record.steps[index].rate));
     match record.knee() {
         None => format!("It kept up at every rate, up to {}.", rate(record.steps.len() - 1)),
-        Some(0) => "It did not keep up even at the first rate.".to_owned(),
         Some(index) => {
             let step = &record.steps[index];
             let busy = step.saturation.is_some_and(|busy| busy >= BUSY_MAX)
                 || step.late > step.answered / 100;
             let whose = if busy { " The generator was at its own limit there." } else { "" };
-            format!(
-                "It kept up to {}; at {} it did not: fewer answers than requests, faults, or a p99 of more \
-                 than ten times that of the first step.{whose}",
-                rate(index - 1),
-                rate(index),
-            )
+            let good = match index {
+                0 => format!("It did not keep up even at {}", rate(0)),
+                _ => format!(
+                    "The last rate at which it kept up was {}; at {} it did not",
+                    rate(index - 1),
+                    rate(index),
+                ),
+            };
+            format!("{good}: {}.{whose}", record.shortfalls(index).join(", and "))
         }
     }
 }
