@@ -1,11 +1,13 @@
 //! The files for Prometheus and Grafana in `docs/prometheus`, and what a real server answers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::client::GET;
-use crate::process::{Program, wait_until};
+use crate::process::{Program, Scratch, wait_until};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/prometheus")
@@ -21,17 +23,25 @@ fn names(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-#[test]
-fn every_name_in_these_files_is_one_that_a_server_tells() {
+/// What a server with a site tells after one request.
+fn told() -> String {
     let config = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/config/site.json");
     let program = Program::listening("serve", &["-c", config, "--admin", "127.0.0.1:0"]);
     assert_eq!(program.connect().ask(GET).status, 200);
-    let mut told = BTreeSet::new();
+    let mut text = String::new();
     wait_until("the request is counted", || {
-        let text = program.admin().get("/metrics").text().to_owned();
-        told = text.lines().filter(|line| !line.starts_with('#')).flat_map(names).collect();
+        text = program.admin().get("/metrics").text().to_owned();
         text.contains("corelane_http_requests_total 1\n")
     });
+    program.stop();
+    text
+}
+
+#[test]
+fn every_name_in_these_files_is_one_that_a_server_tells() {
+    let text = told();
+    let told: BTreeSet<String> =
+        text.lines().filter(|line| !line.starts_with('#')).flat_map(names).collect();
     for file in ["rules.yml", "grafana.json"] {
         let text = std::fs::read_to_string(folder().join(file)).unwrap();
         let used = names(&text);
@@ -39,7 +49,88 @@ fn every_name_in_these_files_is_one_that_a_server_tells() {
         let unknown: Vec<_> = used.difference(&told).collect();
         assert!(unknown.is_empty(), "{file} has {unknown:?}, and a server tells {told:?}");
     }
-    program.stop();
+}
+
+/// The labels of each series in the text format, by the series' name.
+fn labels(text: &str) -> BTreeMap<&str, BTreeSet<&str>> {
+    let mut found: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let name = line.split(['{', ' ']).next().unwrap_or_default();
+        // No value of a label has an equals sign before a quote in it.
+        let keys = line.split("=\"").map(|part| part.rsplit(['{', ',']).next().unwrap_or_default());
+        let count = line.matches("=\"").count();
+        found.entry(name).or_default().extend(keys.take(count));
+    }
+    found
+}
+
+/// The words in which a text is between two others.
+fn between<'a>(text: &'a str, begin: &'a str, end: char) -> impl Iterator<Item = &'a str> {
+    text.split(begin).skip(1).filter_map(move |rest| rest.split_once(end).map(|(word, _)| word))
+}
+
+/// The queries of a panel, each with the words that stand beside its lines.
+fn queries(panel: &Value) -> Vec<(&str, &str)> {
+    let targets = panel["targets"].as_array().unwrap();
+    let of = |target: &'_ Value, key: &str| target[key].as_str().unwrap_or_default().len();
+    assert!(targets.iter().all(|target| of(target, "expr") > 0 && of(target, "refId") > 0));
+    let text = |value| Value::as_str(value).unwrap_or_default();
+    targets.iter().map(|target| (text(&target["expr"]), text(&target["legendFormat"]))).collect()
+}
+
+#[test]
+fn every_query_of_the_dashboard_finds_series_with_its_labels() {
+    let text = told();
+    let told = labels(&text);
+    assert!(told["corelane_http_latency_seconds_bucket"].contains("le"), "{told:?}");
+    let dashboard = std::fs::read_to_string(folder().join("grafana.json")).unwrap();
+    let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let ids: BTreeSet<u64> = panels.iter().map(|panel| panel["id"].as_u64().unwrap()).collect();
+    assert_eq!(ids.len(), panels.len(), "panels are told apart by their ids");
+    let mut rules = "groups:\n- name: dashboard\n  rules:\n".to_owned();
+    for (panel, (query, legend)) in
+        panels.iter().flat_map(|panel| queries(panel).into_iter().map(move |query| (panel, query)))
+    {
+        let title = &panel["title"];
+        // All series are of one job and one instance, so they have braces behind their names.
+        let series: Vec<&str> = query
+            .split('{')
+            .map(|part| part.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').next())
+            .map(Option::unwrap_or_default)
+            .take(query.matches('{').count())
+            .collect();
+        assert!(!series.is_empty(), "{title}: {query}");
+        let used = between(query, " by (", ')')
+            .flat_map(|words| words.split(", "))
+            .chain(between(legend, "{{", '}'));
+        let used: Vec<&str> = used.filter(|label| *label != "instance").collect();
+        for name in series {
+            let has = told.get(name).unwrap_or_else(|| panic!("{title}: nobody tells {name}"));
+            for label in &used {
+                assert!(has.contains(label), "{title}: {name} has {has:?}, not {label}");
+            }
+        }
+        let plain = query.replace("$__rate_interval", "1m").replace('\'', "''");
+        rules += &format!("  - record: dashboard:query\n    expr: '{plain}'\n");
+    }
+    let rules = Scratch::new("dashboard-rules.yml", rules.as_bytes());
+    promtool(&["check", "rules", "--lint=none", rules.path()]);
+}
+
+/// Has promtool look at something, if it is installed; continuous integration must have it.
+fn promtool(args: &[&str]) {
+    let mut promtool = Command::new("promtool");
+    let output = match promtool.args(args).current_dir(folder()).output() {
+        Ok(output) => output,
+        Err(error) => {
+            assert!(std::env::var_os("CI").is_none(), "promtool: {error}");
+            eprintln!("skipped: promtool is not installed");
+            return;
+        }
+    };
+    let text = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&text));
 }
 
 #[test]
@@ -49,16 +140,6 @@ fn promtool_has_nothing_to_say() {
         ["check", "rules", "rules.yml"],
         ["test", "rules", "rules_test.yml"],
     ] {
-        let mut promtool = Command::new("promtool");
-        let output = match promtool.args(args).current_dir(folder()).output() {
-            Ok(output) => output,
-            Err(error) => {
-                assert!(std::env::var_os("CI").is_none(), "promtool: {error}");
-                eprintln!("skipped: promtool is not installed");
-                return;
-            }
-        };
-        let text = [output.stdout, output.stderr].concat();
-        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&text));
+        promtool(&args);
     }
 }
