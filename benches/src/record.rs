@@ -39,6 +39,19 @@ impl Record {
         directory.join(name(free))
     }
 
+    /// Writes it where it was asked for, else to its [default path](Self::default_path), else, for a trial,
+    /// nowhere.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn keep(&self, asked: Option<&Path>, trial: bool, root: &Path) -> anyhow::Result<()> {
+        match (asked, trial) {
+            (Some(path), _) => self.write(path),
+            (None, true) => Ok(()),
+            (None, false) => self.write(&self.default_path(root)),
+        }
+    }
+
     /// Writes `path`.md and `path`.json.
     ///
     /// # Errors

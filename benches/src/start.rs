@@ -7,7 +7,37 @@ use clap::ValueEnum;
 
 use crate::build::Binaries;
 use crate::environment::Environment;
+use crate::launch::Cores;
 use crate::namespace;
+
+/// Options of every program that compares servers.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Options {
+    /// The cores of servers and clients.
+    #[command(flatten)]
+    pub cores: Cores,
+    /// Measure the programs that are there, without building them
+    #[arg(long)]
+    no_build: bool,
+}
+
+impl Options {
+    /// Finds what is to be measured, and has `build` build it, unless what is there is asked for.
+    ///
+    /// # Errors
+    /// When the cores are not there, this program is not an optimised one, or building fails.
+    pub fn prepare(
+        &self,
+        build: impl FnOnce(&Binaries) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Binaries> {
+        self.cores.check()?;
+        let binaries = Binaries::locate()?;
+        if !self.no_build {
+            build(&binaries)?;
+        }
+        Ok(binaries)
+    }
+}
 
 /// What was asked for; everything if nothing was.
 pub fn chosen<T: ValueEnum + Clone>(asked: &[T]) -> Vec<T> {

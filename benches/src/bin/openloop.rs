@@ -1,32 +1,33 @@
 //! `openloop`: latency at a fixed rate, whatever the server does, beside nginx.
 //!
 //! A closed loop asks a slow server less often, and so forgives it. Here requests are due at their
-//! times: `oha` sends 20,000 in each second and counts from when each was due, not from when it
-//! could be sent (`--latency-correction`).
+//! times: `corelane-load` sends 20,000 in each second and counts from when each was due, not from when it
+//! could be sent.
 
-use std::process::{ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use serde_json::Value;
 
 use corelane_benches::build::Binaries;
-use corelane_benches::launch::{self, Cores, Guard, Launch};
+use corelane_benches::launch::{self, Launch};
+use corelane_benches::output;
 use corelane_benches::scratch::Scratch;
 use corelane_benches::server::{App, Running, Server, Setup, present};
-use corelane_benches::start;
+use corelane_benches::start::{self, Options};
+use corelane_load::Record;
 
 /// What a measurement may take beside its duration.
 const SLACK: Duration = Duration::from_secs(15);
 /// How old the file is before it is asked for.
 const FILE_AGE: Duration = Duration::from_millis(2500);
 const FILE_BYTES: usize = 1024;
-/// Quantiles that oha reports, and their column heads.
-const QUANTILES: [(&str, &str); 4] =
-    [("p50", "p50 µs"), ("p99", "p99 µs"), ("p99.9", "p99.9 µs"), ("p99.99", "p99.99 µs")];
+/// Quantiles, and their column heads.
+const QUANTILES: [(f64, &str); 4] =
+    [(0.5, "p50 µs"), (0.99, "p99 µs"), (0.999, "p99.9 µs"), (0.9999, "p99.99 µs")];
 
-/// Measures latency at a fixed rate: a file of 1 KiB, asked for by oha.
+/// Measures latency at a fixed rate: a file of 1 KiB, asked for by the clock.
 #[derive(Debug, Parser)]
 #[command(args_conflicts_with_subcommands = true)]
 struct Arguments {
@@ -46,10 +47,7 @@ struct Arguments {
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=20))]
     rounds: u32,
     #[command(flatten)]
-    cores: Cores,
-    /// Measure the binaries that are there
-    #[arg(long)]
-    no_build: bool,
+    options: Options,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -71,12 +69,10 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    arguments.cores.check()?;
-    let binaries = Binaries::locate()?;
-    binaries.peer("oha")?;
-    if !arguments.no_build {
-        binaries.build("corelane", "corelane")?;
-    }
+    let binaries = arguments.options.prepare(|binaries| {
+        binaries.build("corelane-load", "corelane-load")?;
+        binaries.build("corelane", "corelane")
+    })?;
     let servers = present(&arguments.server, &binaries)?;
     let environment = start::isolated(&binaries);
     let scratch = Scratch::new()?;
@@ -84,7 +80,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         app: App::Static,
         path: "/file.txt".to_owned(),
         body: vec![b'x'; FILE_BYTES],
-        ..Setup::new(arguments.cores.server_core)
+        ..Setup::new(arguments.options.cores.server_core)
     };
     let mut up = Vec::new();
     for server in servers {
@@ -98,8 +94,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         arguments.rate, arguments.connections, arguments.seconds,
     );
     let heads = QUANTILES.map(|(_, head)| head).join(" | ");
-    println!("| server | requests/s | {heads} | slowest µs | other than 200 |");
-    println!("|---|{}", "--:|".repeat(QUANTILES.len() + 3));
+    println!("| server | requests/s | {heads} | slowest µs | faults | sent late |");
+    println!("|---|{}", "--:|".repeat(QUANTILES.len() + 4));
     for _ in 0..arguments.rounds {
         for running in &up {
             println!("{}", measure(running, &setup, arguments, &binaries)?);
@@ -115,42 +111,28 @@ fn measure(
     arguments: &Arguments,
     binaries: &Binaries,
 ) -> anyhow::Result<String> {
-    let Arguments { rate, connections, seconds, cores, .. } = arguments;
-    let child = launch::command(cores.load_core, &binaries.peer("oha")?)?
-        .args(["--no-tui", "--output-format", "json", "--latency-correction", "-w"])
-        .args(["--worker-threads", "1", "--disable-compression"])
-        .args(["-q", &rate.to_string(), "-c", &connections.to_string()])
-        .args(["-z", &format!("{seconds}s")])
+    let Arguments { rate, connections, seconds, options, .. } = arguments;
+    let mut command = launch::command(options.cores.load_core, &binaries.own("corelane-load")?)?;
+    command
         .arg(format!("http://{}{}", running.address(), setup.path))
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("cannot start oha")?;
-    let mut guard = Guard(child);
-    let output = guard.0.stdout.take().context("a pipe")?;
-    // Read aside, so that neither a full pipe nor a client that hangs holds this up for ever.
-    let reader = std::thread::spawn(move || std::io::read_to_string(output));
-    guard.wait(Duration::from_secs((*seconds).into()) + SLACK).context("oha")?;
-    let text = reader.join().map_err(|_| anyhow::anyhow!("the reader panicked"))??;
-    row(&running.server().to_string(), &serde_json::from_str(&text).context("oha's report")?)
+        .args(["--quiet", "--json", "-", "--rate", &rate.to_string()])
+        .args(["--connections", &connections.to_string()])
+        .args(["--duration", &seconds.to_string()]);
+    let patience = Duration::from_secs((*seconds).into()) + SLACK;
+    // The report is wanted whatever the exit code says of faults: the row tells them.
+    let report = output::json(&mut command, patience)?;
+    let record = Record::parse(&report.to_string()).context("the load tester's report")?;
+    Ok(row(&running.server().to_string(), &record))
 }
 
-fn row(server: &str, report: &Value) -> anyhow::Result<String> {
-    let micros = |pointer: &str| {
-        let seconds = report.pointer(pointer).and_then(Value::as_f64);
-        seconds.map(|seconds| format!("{:.0}", seconds * 1e6)).context(pointer.to_owned())
-    };
-    let rate = report["summary"]["requestsPerSec"].as_f64().context("requestsPerSec")?;
-    let mut cells = vec![server.to_owned(), format!("{rate:.0}")];
-    for (name, _) in QUANTILES {
-        cells.push(micros(&format!("/latencyPercentiles/{name}"))?);
-    }
-    cells.push(micros("/summary/slowest")?);
-    let count = |name: &str| -> u64 {
-        let counts = report[name].as_object().into_iter().flatten();
-        counts.filter(|(name, _)| *name != "200").filter_map(|(_, count)| count.as_u64()).sum()
-    };
-    cells.push((count("statusCodeDistribution") + count("errorDistribution")).to_string());
-    Ok(format!("| {} |", cells.join(" | ")))
+fn row(server: &str, record: &Record) -> String {
+    let micros = |nanos: u64| format!("{:.0}", nanos as f64 / 1e3);
+    let times = &record.response_time;
+    let mut cells = vec![server.to_owned(), format!("{:.0}", record.rate())];
+    cells.extend(QUANTILES.map(|(quantile, _)| micros(times.quantile(quantile))));
+    cells.extend([micros(times.max()), record.fault_count().to_string()]);
+    cells.push(record.sends.late.to_string());
+    format!("| {} |", cells.join(" | "))
 }
 
 #[cfg(test)]
@@ -164,14 +146,9 @@ mod tests {
 
     #[test]
     fn a_report_becomes_a_line() {
-        let report = serde_json::json!({
-            "summary": {"requestsPerSec": 19_999.6, "slowest": 0.0021},
-            "latencyPercentiles": {"p50": 0.0001, "p99": 0.0004, "p99.9": 0.0005, "p99.99": 0.001},
-            "statusCodeDistribution": {"200": 5, "404": 2},
-            "errorDistribution": {"connection closed": 1},
-        });
-        let line = "| a | 20000 | 100 | 400 | 500 | 1000 | 2100 | 3 |";
-        assert_eq!(row("a", &report).unwrap(), line);
-        assert!(row("a", &Value::Null).is_err());
+        let mut record = Record { answered: 40, elapsed_seconds: 2.0, ..Record::default() };
+        (1..=10).for_each(|micros| record.response_time.record_n(micros * 1_000, 4));
+        record.sends.late = 3;
+        assert_eq!(row("a", &record), "| a | 20 | 5 | 10 | 10 | 10 | 10 | 0 | 3 |");
     }
 }

@@ -19,11 +19,11 @@ use serde_json::Value;
 
 use corelane_benches::build::Binaries;
 use corelane_benches::environment::Environment;
-use corelane_benches::launch::{self, Cores, Launch};
+use corelane_benches::launch::{self, Launch};
 use corelane_benches::record::Record;
 use corelane_benches::scratch::Scratch;
 use corelane_benches::server::{self, App, Running, Server};
-use corelane_benches::start;
+use corelane_benches::start::{self, Options};
 
 use crate::measure::{Sample, measure_idle, measure_load, verify};
 use crate::table::Table;
@@ -56,13 +56,10 @@ struct Arguments {
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(100..=100_000))]
     idle_connections: u32,
     #[command(flatten)]
-    cores: Cores,
+    options: Options,
     /// Where the record goes: FILE.md and FILE.json [default: benches/records/DATE-compare]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Measure the binaries that are there
-    #[arg(long)]
-    no_build: bool,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -88,11 +85,7 @@ fn main() -> ExitCode {
 }
 
 fn compare(arguments: &Arguments) -> anyhow::Result<()> {
-    arguments.cores.check()?;
-    let binaries = Binaries::locate()?;
-    if !arguments.no_build {
-        build(&binaries)?;
-    }
+    let binaries = arguments.options.prepare(build)?;
     let servers = server::present(&start::chosen(&arguments.server), &binaries)?;
     let workloads = start::chosen(&arguments.workload);
     let mut environment = start::isolated(&binaries);
@@ -115,12 +108,7 @@ fn compare(arguments: &Arguments) -> anyhow::Result<()> {
     }
     environment.finish();
     let record = record(environment, tables, &plan);
-    let out = match (&arguments.out, arguments.quick) {
-        (Some(path), _) => path.clone(),
-        (None, true) => return Ok(()),
-        (None, false) => record.default_path(&binaries.root),
-    };
-    record.write(&out)
+    record.keep(arguments.out.as_deref(), arguments.quick, &binaries.root)
 }
 
 fn record(environment: Environment, tables: Vec<(String, Value)>, plan: &Plan) -> Record {
@@ -162,8 +150,8 @@ impl Plan {
             rounds: arguments.rounds.unwrap_or(rounds),
             seconds: arguments.seconds.unwrap_or(seconds),
             idle_connections: arguments.idle_connections,
-            server_core: arguments.cores.server_core,
-            load_core: arguments.cores.load_core,
+            server_core: arguments.options.cores.server_core,
+            load_core: arguments.options.cores.load_core,
         }
     }
 

@@ -23,7 +23,7 @@ use corelane_benches::launch::{self, Cores, Launch};
 use corelane_benches::output;
 use corelane_benches::record::Record;
 use corelane_benches::scratch::Scratch;
-use corelane_benches::start;
+use corelane_benches::start::{self, Options};
 use corelane_benches::started::Started;
 
 use crate::load::Load;
@@ -55,13 +55,10 @@ struct Arguments {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=60))]
     seconds: Option<u32>,
     #[command(flatten)]
-    cores: Cores,
+    options: Options,
     /// Where the record goes: FILE.md and FILE.json [default: benches/records/DATE-messages]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Measure the binaries that are there
-    #[arg(long)]
-    no_build: bool,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -96,11 +93,7 @@ struct Run {
 }
 
 fn compare(arguments: &Arguments) -> anyhow::Result<()> {
-    arguments.cores.check()?;
-    let binaries = Binaries::locate()?;
-    if !arguments.no_build {
-        build(&binaries)?;
-    }
+    let binaries = arguments.options.prepare(build)?;
     let peers = start::present(&start::chosen(&arguments.server), |peer| peer.program(&binaries))?;
     let mut environment = start::isolated(&binaries);
     println!("{environment}");
@@ -111,7 +104,7 @@ fn compare(arguments: &Arguments) -> anyhow::Result<()> {
     let run = Run {
         rounds: arguments.rounds.unwrap_or(rounds),
         duration: arguments.seconds.map_or(duration, |count| Duration::from_secs(count.into())),
-        cores: arguments.cores,
+        cores: arguments.options.cores,
         binaries,
         scratch: Scratch::new()?,
     };
@@ -123,12 +116,7 @@ fn compare(arguments: &Arguments) -> anyhow::Result<()> {
     }
     environment.finish();
     let record = run.record(environment, tables);
-    let out = match (&arguments.out, arguments.quick) {
-        (Some(path), _) => path.clone(),
-        (None, true) => return Ok(()),
-        (None, false) => record.default_path(&run.binaries.root),
-    };
-    record.write(&out)
+    record.keep(arguments.out.as_deref(), arguments.quick, &run.binaries.root)
 }
 
 /// Builds our own program and, where possible, the rivals.

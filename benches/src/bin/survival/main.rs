@@ -25,10 +25,10 @@ use clap::{Parser, Subcommand};
 
 use corelane_benches::build::Binaries;
 use corelane_benches::environment::Environment;
-use corelane_benches::launch::{self, Cores, Launch};
+use corelane_benches::launch::{self, Launch};
 use corelane_benches::scratch::Scratch;
 use corelane_benches::server::{self, Server};
-use corelane_benches::start;
+use corelane_benches::start::{self, Options};
 
 use crate::measure::{Measure, Plan};
 use crate::subject::Stable;
@@ -69,13 +69,10 @@ struct Arguments {
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     churn: u32,
     #[command(flatten)]
-    cores: Cores,
+    options: Options,
     /// Directory for a record, DATE-survival.md
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Measure the programs that are there
-    #[arg(long)]
-    no_build: bool,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -97,7 +94,6 @@ fn main() -> ExitCode {
 }
 
 fn survival(arguments: &Arguments) -> anyhow::Result<()> {
-    arguments.cores.check()?;
     let plan = plan(arguments);
     let descriptors = launch::raise_descriptors()?;
     let needed = plan.connections.max(3 * plan.slow.count) + SPARE_DESCRIPTORS;
@@ -107,10 +103,8 @@ fn survival(arguments: &Arguments) -> anyhow::Result<()> {
                for fewer --connections"
         );
     }
-    let binaries = Binaries::locate()?;
-    if !arguments.no_build {
-        binaries.build("corelane", "corelane")?;
-    }
+    let build = |binaries: &Binaries| binaries.build("corelane", "corelane");
+    let binaries = arguments.options.prepare(build)?;
     let wanted = match &arguments.server[..] {
         [] => &SERVERS,
         asked => asked,
@@ -118,12 +112,15 @@ fn survival(arguments: &Arguments) -> anyhow::Result<()> {
     let servers = server::present(wanted, &binaries)?;
     let measures = start::chosen(&arguments.only);
     let mut environment = Environment::read(&binaries);
-    corelane_load::pin(arguments.cores.load_core)?;
+    corelane_load::pin(arguments.options.cores.load_core)?;
     println!("{environment}");
     let each: Duration = measures.iter().map(|measure| measure.time_max(&plan)).sum();
     println!("at most {} minutes\n", (each * servers.len() as u32).as_secs() / 60 + 1);
-    let stable =
-        Stable { binaries, scratch: Scratch::new()?, server_core: arguments.cores.server_core };
+    let stable = Stable {
+        binaries,
+        scratch: Scratch::new()?,
+        server_core: arguments.options.cores.server_core,
+    };
     let mut tables = Vec::new();
     for measure in measures {
         let mut table = measure.table();

@@ -16,11 +16,11 @@ use clap::{Parser, Subcommand};
 use serde_json::json;
 
 use corelane_benches::build::Binaries;
-use corelane_benches::launch::{self, Cores, Launch};
+use corelane_benches::launch::{self, Launch};
 use corelane_benches::record::Record;
 use corelane_benches::scratch::Scratch;
 use corelane_benches::server::{Running, Server, Setup, present};
-use corelane_benches::start;
+use corelane_benches::start::{self, Options};
 use corelane_benches::statistics::{Spread, median, paired_ratio, range, spread};
 
 use crate::tool::{Drive, Driven, Said, Tool};
@@ -48,13 +48,10 @@ struct Arguments {
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=50))]
     rounds: u32,
     #[command(flatten)]
-    cores: Cores,
-    /// Measure the binaries that are there
-    #[arg(long)]
-    no_build: bool,
-    /// Write the record here, without extension [default: into benches/records]
-    #[arg(long)]
-    output: Option<PathBuf>,
+    options: Options,
+    /// Where the record goes: FILE.md and FILE.json [default: benches/records/DATE-testers]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -87,11 +84,8 @@ struct Bench<'run> {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    arguments.cores.check()?;
-    let binaries = Binaries::locate()?;
-    if !arguments.no_build {
-        binaries.build("corelane-benches", "floor")?;
-    }
+    let build = |binaries: &Binaries| binaries.build("corelane-benches", "floor");
+    let binaries = arguments.options.prepare(build)?;
     let tools = start::present(&start::chosen(&arguments.tool), |tool| tool.program(&binaries))?;
     let servers = present(&arguments.server, &binaries)?;
     let environment = start::isolated(&binaries);
@@ -121,13 +115,12 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         seconds: arguments.seconds,
         tables,
     };
-    let default = || record.default_path(&binaries.root);
-    record.write(&arguments.output.clone().unwrap_or_else(default))
+    record.keep(arguments.out.as_deref(), false, &binaries.root)
 }
 
 impl Bench<'_> {
     fn setup(&self, server: Server) -> Setup {
-        let mut setup = Setup::new(self.arguments.cores.server_core);
+        let mut setup = Setup::new(self.arguments.options.cores.server_core);
         // What the floors send is the same for all; that they answer each receive once suits requests
         // of any length.
         setup.log = (server == Server::Nginx).then(|| self.scratch.path().join("access.log"));
@@ -175,7 +168,8 @@ impl Bench<'_> {
     }
 
     fn measure(&self, tool: Tool, running: &Running, setup: &Setup) -> anyhow::Result<Sample> {
-        let Arguments { connections, seconds, cores, .. } = *self.arguments;
+        let Arguments { connections, seconds, options: Options { cores, .. }, .. } =
+            *self.arguments;
         let before = logged(setup)?;
         let driven =
             tool.drive(self.binaries, running.address(), connections, seconds, cores.load_core)?;
@@ -203,7 +197,8 @@ impl Bench<'_> {
             + &"--:|".repeat(10) + "\n";
         let mut values = Vec::new();
         for rate in RATES {
-            let Arguments { connections, seconds, cores, .. } = *self.arguments;
+            let Arguments { connections, seconds, options: Options { cores, .. }, .. } =
+                *self.arguments;
             let said = tool::open(running.address(), rate, connections, seconds, cores.load_core)?;
             let number = |name: &str| said[name].as_f64().unwrap_or(f64::NAN);
             text += &format!(
