@@ -245,6 +245,25 @@ fn an_interrupt_ends_the_run_with_what_was_measured() {
     assert!(record.answered >= 50 && record.elapsed_seconds < 60.0);
 }
 
+#[test]
+fn an_interrupt_in_the_warm_up_leaves_a_result_that_says_so() {
+    let folder = Folder::new("warm-up");
+    let json = folder.path("a.json");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let mut command = program(&[&url, "-r", "100", "-w", "5m", "-d", "5m", "-q", "--json", &json]);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut running = Running(command.spawn().unwrap());
+    // The first connection only asks whether anybody listens; the next one has requests.
+    let (_asking, (mut asked, _)) = (listener.accept().unwrap(), listener.accept().unwrap());
+    assert!(asked.read(&mut [0; 4]).unwrap() > 0);
+    running.interrupt();
+    assert_eq!(running.wait(), Some(1), "nothing was measured");
+    let record = Record::read(Path::new(&json)).unwrap();
+    assert_eq!((record.end, record.answered), (corelane_load::End::Interrupted, 0));
+    assert_eq!((record.elapsed_seconds, record.sends.intended), (0.0, 0));
+}
+
 /// The program on a terminal of its own.
 struct OnTerminal {
     master: File,
