@@ -22,5 +22,7 @@ pub mod supervisor;
 pub mod templates;
 #[cfg(feature = "cli")]
 mod torture;
+#[cfg(feature = "cli")]
+mod url;
 #[cfg(feature = "http")]
 pub mod web;

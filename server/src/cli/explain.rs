@@ -9,7 +9,8 @@ use corelane_acceptor::Address;
 use super::{Failure, duration};
 use crate::apps::admin::Token;
 use crate::config::address;
-use crate::explain::{Admin, Plan, Question, Url};
+use crate::explain::{self, Admin, Plan, Question};
+use crate::url::Url;
 
 /// Options of `corelane explain`.
 #[derive(clap::Args, Debug)]
@@ -30,7 +31,7 @@ use crate::explain::{Admin, Plan, Question, Url};
 )]
 pub(super) struct Args {
     /// What to ask for, as `http://HOST[:PORT][/PATH]`
-    #[arg(value_name = "URL", value_parser = Url::parse)]
+    #[arg(value_name = "URL", value_parser = explain::url)]
     url: Url,
 
     /// Where the admin pages of that server are: `HOST:PORT`, `PORT` on this machine, or `unix:PATH`

@@ -6,7 +6,8 @@ use std::time::Duration;
 use clap::builder::PossibleValue;
 
 use super::{Failure, duration};
-use crate::torture::{self, Group, Load, Url};
+use crate::torture::{self, Group, Load, Target};
+use crate::url::Url;
 
 /// Options of `corelane torture`.
 #[derive(clap::Args, Debug)]
@@ -23,7 +24,7 @@ use crate::torture::{self, Group, Load, Url};
     Exit code: 0 without a violation, 1 with any or if the server cannot be tested, 2 for wrong usage.")]
 pub(super) struct Args {
     /// What to ask for: something small that GET answers, as `http://HOST[:PORT][/PATH]`
-    #[arg(value_name = "URL", value_parser = Url::parse)]
+    #[arg(value_name = "URL", value_parser = torture::url)]
     url: Url,
 
     /// Check this group only, repeatable [default: all]
@@ -63,7 +64,7 @@ impl clap::ValueEnum for Group {
 }
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
-    let target = args.url.resolve(args.i_may, args.wait).map_err(Failure::Usage)?;
+    let target = Target::find(&args.url, args.i_may, args.wait).map_err(Failure::Usage)?;
     torture::greet(&target)
         .map_err(|error| Failure::Run(anyhow::anyhow!("{} cannot be tested: {error}", args.url)))?;
     let load = Load { clients: usize::from(args.clients), patience: args.patience };

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use corelane_parser::http1::response::{ResponseParser, ResponseSlots};
 use corelane_parser::http1::{Body, BodyKind, BodyStep, Limits, Method, Progress};
 
-use super::place::Url;
+use crate::url::Url;
 
 /// Bodies beyond this are read, but not kept.
 const KEPT_BYTES: usize = 1 << 20;

@@ -14,8 +14,9 @@ use serde_json::{Value, json};
 pub(crate) use self::exchange::Question;
 use self::exchange::{Exchange, Wire};
 use self::journey::Journey;
-pub(crate) use self::place::{Admin, Url};
+pub(crate) use self::place::{Admin, url};
 use self::trace::Trace;
+use crate::url::Url;
 
 /// The last notes of a server come when it has seen the connection end: no later than this.
 const LAST_NOTES: Duration = Duration::from_secs(2);
@@ -78,7 +79,7 @@ impl Plan {
     /// Connects to the first address that lets us, which is traced.
     fn connect(&self) -> Result<(u64, TcpStream, Duration), String> {
         let mut failed = format!("{} has no address", self.url);
-        for address in self.url.resolve()? {
+        for address in self.url.addresses()? {
             let socket = match place::bind(address) {
                 Ok(socket) => socket,
                 Err(error) => {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -13,71 +13,20 @@ use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
 
 use super::exchange::Wire;
+use crate::url::Url;
 
-/// An `http://` URL in its parts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Url {
-    /// Host and port as written.
-    host: String,
-    /// Path and query, at least `/`.
-    path: String,
-}
-
-impl Url {
-    /// Reads `http://host[:port][/path][?query]`.
-    pub(crate) fn parse(text: &str) -> Result<Url, String> {
-        let rest = match text.split_once("://") {
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
-            Some((scheme, _)) if scheme.starts_with("unix") => {
-                return Err(NO_UNIX.to_owned());
-            }
-            Some((scheme, _)) => {
-                return Err(format!("`{scheme}` URLs are not explained, only http"));
-            }
-            None if text.starts_with("unix:") => return Err(NO_UNIX.to_owned()),
-            None => return Err("expected a URL such as http://127.0.0.1:8080/".to_owned()),
-        };
-        let (host, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-        if host.is_empty() || host.contains(['@', ',']) {
-            return Err("expected a host and perhaps a port after http://".to_owned());
-        }
-        if !text.bytes().all(|byte| byte.is_ascii_graphic()) || text.contains('#') {
-            return Err("only printable ASCII without `#`, please".to_owned());
-        }
-        Ok(Url { host: host.to_owned(), path })
-    }
-
-    pub(super) fn host(&self) -> &str {
-        &self.host
-    }
-
-    pub(super) fn path(&self) -> &str {
-        &self.path
-    }
-
-    /// Its addresses.
-    pub(super) fn resolve(&self) -> Result<Vec<SocketAddr>, String> {
-        let bare_v6 = self.host.starts_with('[') && self.host.ends_with(']');
-        let with_port = match self.host.rsplit_once(':') {
-            Some(_) if !bare_v6 => self.host.clone(),
-            _ => format!("{}:80", self.host),
-        };
-        let addresses = with_port.to_socket_addrs();
-        let unresolved = |error| format!("{} cannot be resolved: {error}", self.host);
-        Ok(addresses.map_err(unresolved)?.collect())
+/// Reads the URL of a request to explain.
+pub(crate) fn url(text: &str) -> Result<Url, String> {
+    let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
+    match scheme.starts_with("unix") || text.starts_with("unix:") {
+        true => Err(NO_UNIX.to_owned()),
+        false => Url::parse(text),
     }
 }
 
 /// Why a Unix socket cannot be asked about.
 const NO_UNIX: &str = "clients of Unix sockets have no address by which the server could know this one; \
                        have it listen on a loopback address as well, and explain that";
-
-impl fmt::Display for Url {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.host, self.path)
-    }
-}
 
 /// A socket that knows its address before it connects.
 pub(super) struct Bound {
@@ -193,28 +142,11 @@ mod tests {
     use std::net::TcpListener;
 
     #[test]
-    fn urls_are_read() {
-        for (text, host, path) in [
-            ("http://127.0.0.1:8080/", "127.0.0.1:8080", "/"),
-            ("http://[::1]:80/a/b?c={d}", "[::1]:80", "/a/b?c={d}"),
-            ("HTTP://localhost", "localhost", "/"),
-            ("http://localhost?a", "localhost", "/?a"),
-        ] {
-            let url = Url { host: host.to_owned(), path: path.to_owned() };
-            assert_eq!(Url::parse(text), Ok(url), "{text}");
-        }
-        for (text, why) in [
-            ("127.0.0.1:8080", "expected a URL"),
-            ("https://localhost/", "only http"),
-            ("http:///", "expected a host"),
-            ("http://me@localhost/", "expected a host"),
-            ("http://localhost/a b", "printable"),
-            ("http://localhost/#a", "`#`"),
-            ("unix:/run/site.sock", "Unix sockets"),
-            ("http+unix://run/site.sock", "only http"),
-        ] {
-            let error = Url::parse(text).unwrap_err();
-            assert!(error.contains(why), "{text}: {error}");
+    fn unix_sockets_are_refused_with_a_reason() {
+        assert_eq!(url("http://localhost").unwrap().host(), "localhost");
+        for text in ["unix:/run/site.sock", "http+unix://run/site.sock", "unix://run/site.sock"] {
+            let error = url(text).unwrap_err();
+            assert_eq!(error.contains("Unix sockets"), text.starts_with("unix"), "{text}: {error}");
         }
     }
 

@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 pub(crate) use self::report::{Section, json, summary};
-pub(crate) use self::target::{Target, Url};
+pub(crate) use self::target::{Target, url};
 
 use self::report::{Finding, Grade};
 use self::wire::Lack;

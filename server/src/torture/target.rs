@@ -1,10 +1,10 @@
 //! The server under test: its URL, where it is, and connections to it.
 
-use std::fmt;
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::wire::Wire;
+use crate::url::Url;
 
 /// How long a connect may take.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
@@ -21,45 +21,18 @@ pub(crate) struct Target {
     pub(crate) wait: Duration,
 }
 
-/// An `http://` URL in its parts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Url {
-    /// Host and port as written.
-    host: String,
-    /// Path and query, at least `/`.
-    path: String,
+/// Reads the URL of a server to test: what stands in braces would be filled in.
+pub(crate) fn url(text: &str) -> Result<Url, String> {
+    match text.contains(['{', '}']) {
+        true => Err("no `{` and `}`, please".to_owned()),
+        false => Url::parse(text),
+    }
 }
 
-impl Url {
-    /// Reads `http://host[:port][/path][?query]`.
-    pub(crate) fn parse(text: &str) -> Result<Url, String> {
-        let rest = match text.split_once("://") {
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => rest,
-            Some((scheme, _)) => return Err(format!("`{scheme}` URLs are not tested, only http")),
-            None => return Err("expected a URL such as http://127.0.0.1:8080/".to_owned()),
-        };
-        let (host, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-        if host.is_empty() || host.contains(['@', ',']) {
-            return Err("expected a host and perhaps a port after http://".to_owned());
-        }
-        if !text.bytes().all(|byte| byte.is_ascii_graphic()) || text.contains(['#', '{', '}']) {
-            return Err("only printable ASCII without `#`, `{` and `}`, please".to_owned());
-        }
-        Ok(Url { host: host.to_owned(), path })
-    }
-
+impl Target {
     /// Finds the server. With `remote` it may be another machine.
-    pub(crate) fn resolve(&self, remote: bool, wait: Duration) -> Result<Target, String> {
-        let bare_v6 = self.host.starts_with('[') && self.host.ends_with(']');
-        let with_port = match self.host.rsplit_once(':') {
-            Some(_) if !bare_v6 => self.host.clone(),
-            _ => format!("{}:80", self.host),
-        };
-        let addresses: Vec<SocketAddr> = with_port
-            .to_socket_addrs()
-            .map_err(|error| format!("{} cannot be resolved: {error}", self.host))?
-            .collect();
+    pub(crate) fn find(url: &Url, remote: bool, wait: Duration) -> Result<Target, String> {
+        let addresses = url.addresses()?;
         if !remote && let Some(other) = addresses.iter().find(|a| !a.ip().is_loopback()) {
             return Err(format!(
                 "{other} is another machine, or can be reached by others; this is an attack: \
@@ -73,19 +46,11 @@ impl Url {
             (Some(address), _) => *address,
             // Its own attempt says why.
             (None, Some(first)) => *first,
-            (None, None) => return Err(format!("{} has no address", self.host)),
+            (None, None) => return Err(format!("{} has no address", url.host())),
         };
-        Ok(Target { address, host: self.host.clone(), path: self.path.clone(), wait })
+        Ok(Target { address, host: url.host().to_owned(), path: url.path().to_owned(), wait })
     }
-}
 
-impl fmt::Display for Url {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.host, self.path)
-    }
-}
-
-impl Target {
     /// A new connection; the error says what failed.
     pub(crate) fn connect(&self) -> Result<Wire, String> {
         Wire::new(self.stream()?, self.wait).map_err(|error| error.to_string())
@@ -114,37 +79,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_are_read() {
-        for (text, host, path) in [
-            ("http://127.0.0.1:8080/", "127.0.0.1:8080", "/"),
-            ("http://[::1]:80/a/b?c=d", "[::1]:80", "/a/b?c=d"),
-            ("HTTP://localhost", "localhost", "/"),
-            ("http://localhost?a", "localhost", "/?a"),
-        ] {
-            let url = Url { host: host.to_owned(), path: path.to_owned() };
-            assert_eq!(Url::parse(text), Ok(url), "{text}");
-        }
-        for text in [
-            "127.0.0.1:8080",
-            "https://localhost/",
-            "http:///",
-            "http://me@localhost/",
-            "http://localhost/a b",
-            "http://localhost/#a",
-            "http://localhost/{get}",
-        ] {
-            assert!(Url::parse(text).is_err(), "{text}");
-        }
+    fn braces_are_refused() {
+        assert!(url("http://localhost/{get}").is_err());
+        assert_eq!(url("http://localhost").unwrap().path(), "/");
     }
 
     #[test]
     fn other_machines_need_to_be_allowed() {
         let wait = Duration::from_secs(1);
         for text in ["http://192.0.2.1/", "http://[2001:db8::1]:80/"] {
-            let error = Url::parse(text).unwrap().resolve(false, wait).unwrap_err();
+            let error = Target::find(&url(text).unwrap(), false, wait).unwrap_err();
             assert!(error.contains("--i-may"), "{error}");
         }
-        let local = Url::parse("http://[::1]:9/").unwrap().resolve(false, wait).unwrap();
+        let local = Target::find(&url("http://[::1]:9/").unwrap(), false, wait).unwrap();
         assert_eq!(local.address, "[::1]:9".parse().unwrap());
         assert_eq!(local.fill("{get}\r\n"), b"GET / HTTP/1.1\r\nHost: [::1]:9\r\n\r\n");
     }
