@@ -5,12 +5,14 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use corelane_acceptor::Address;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
+use rustix::net::sockopt::{self, Timeout};
+use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use super::exchange::Wire;
 use crate::url::Url;
@@ -116,7 +118,7 @@ impl Admin {
             Address::Tcp(address) => TcpStream::connect_timeout(address, wait)
                 .map_err(|error| error.to_string())
                 .and_then(|stream| Wire::new(stream, wait)?.ask(request.as_bytes(), false)),
-            Address::Unix(path) => UnixStream::connect(path)
+            Address::Unix(path) => connect_unix(path, wait)
                 .map_err(|error| error.to_string())
                 .and_then(|stream| Wire::unix(stream, wait)?.ask(request.as_bytes(), false)),
         };
@@ -127,6 +129,19 @@ impl Admin {
                  here where that is"
             )),
         }
+    }
+}
+
+/// Connects within this time: also to a listener that does not accept and whose queue is full.
+fn connect_unix(path: &Path, wait: Duration) -> io::Result<UnixStream> {
+    let family = AddressFamily::UNIX;
+    let socket = net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    // The time for sending holds for connecting, too (SO_SNDTIMEO, socket(7)).
+    sockopt::set_socket_timeout(&socket, Timeout::Send, Some(wait))?;
+    match net::connect(&socket, &SocketAddrUnix::new(path)?) {
+        Ok(()) => Ok(UnixStream::from(socket)),
+        Err(Errno::AGAIN) => Err(io::ErrorKind::TimedOut.into()),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -148,6 +163,35 @@ mod tests {
             let error = url(text).unwrap_err();
             assert_eq!(error.contains("Unix sockets"), text.starts_with("unix"), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn admin_pages_whose_queue_is_full_are_not_waited_for_for_ever() {
+        let path = std::env::temp_dir().join(format!("corelane-explain-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let address = SocketAddrUnix::new(&path).unwrap();
+        let socket =
+            |flags| net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
+        let listener = socket(SocketFlags::CLOEXEC);
+        net::bind(&listener, &address).unwrap();
+        net::listen(&listener, 0).unwrap();
+        // Until there is no room.
+        let mut waiting = Vec::new();
+        loop {
+            let next = socket(SocketFlags::NONBLOCK);
+            if net::connect(&next, &address).is_err() {
+                break;
+            }
+            waiting.push(next);
+        }
+        let (done, ended) = std::sync::mpsc::channel();
+        let place = path.clone();
+        std::thread::spawn(move || {
+            done.send(connect_unix(&place, Duration::from_millis(50)).err())
+        });
+        let error = ended.recv_timeout(Duration::from_secs(20)).expect("it waits for ever");
+        assert_eq!(error.unwrap().kind(), io::ErrorKind::TimedOut);
+        std::fs::remove_file(path).unwrap();
     }
 
     #[test]
