@@ -98,6 +98,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn one_is_not_many() {
+        let said = [0, 1, 2, 1_000].map(|number| several(number, "connection"));
+        assert_eq!(said, ["0 connections", "1 connection", "2 connections", "1,000 connections"]);
+    }
+
+    #[test]
     fn numbers_have_three_figures_and_a_unit() {
         let times = [
             (0.0, "0 ns"),

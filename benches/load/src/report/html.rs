@@ -285,12 +285,12 @@ fn about(record: &Record) -> String {
         (
             "requests",
             format!(
-                "{} intended, {} sent, {} answered, {} lost; {} connections opened",
+                "{} intended, {} sent, {} answered, {} lost; {} opened",
                 units::count(sends.intended),
                 units::count(sends.sent),
                 units::count(record.answered),
                 units::count(record.lost),
-                units::count(record.connections_opened),
+                units::several(record.connections_opened, "connection"),
             ),
         ),
         ("generator", used(record.client)),

@@ -77,12 +77,8 @@ pub(crate) fn load(record: &Record) -> String {
         Discipline::Closed => "closed loop".to_owned(),
     };
     let kept = if load.keep_alive { "kept alive" } else { "one request each" };
-    let connections = match load.connections {
-        1 => "1 connection".to_owned(),
-        more => format!("{} connections", units::count(more as u64)),
-    };
-    let threads =
-        if load.threads == 1 { "1 thread".to_owned() } else { format!("{} threads", load.threads) };
+    let connections = units::several(load.connections as u64, "connection");
+    let threads = units::several(load.threads as u64, "thread");
     format!(
         "{}: {discipline}, {connections} ({kept}, {} in flight), {threads}, {:.1} s measured",
         load.method, load.pipeline, record.elapsed_seconds,
@@ -193,10 +189,10 @@ fn volume(record: &Record) -> String {
     line(
         "requests",
         format!(
-            "{planned}{} sent, {} answered; {} connections opened",
+            "{planned}{} sent, {} answered; {} opened",
             units::count(sends.sent),
             units::count(record.answered),
-            units::count(record.connections_opened),
+            units::several(record.connections_opened, "connection"),
         ),
     );
     let statuses: Vec<_> = record
