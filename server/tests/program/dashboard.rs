@@ -142,7 +142,7 @@ fn the_page_shows_what_happens_under_its_own_policy() {
     let shown = page(&browser, &format!("http://{}/dashboard", program.admin_address()));
     for part in [
         r#"<span id="state" role="status" class="live">live</span>"#,
-        " since start",
+        " in all",
         "1 loop",
         "Latency over time; in the last",
         r#"<th scope="row" title="0">0</th>"#,

@@ -39,7 +39,7 @@ const PAGE: &str = concat!(
 /// their SHA-256, and questions to where it came from. A test says what the hashes must be.
 const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; base-uri 'none'; \
     form-action 'none'; frame-ancestors 'none'; \
-    script-src 'sha256-vOJYxe0ZAeSmdy4faRefH6RB5NSQJafefUEYqXxw2S4='; \
+    script-src 'sha256-fkeW7P7LZlgYk2OcCaBmLWEwrLnXz7WB2wLxww56ciE='; \
     style-src 'sha256-Ag6/IE69mxCe36xvQK+HQ4j0my1ht0Px9anhQsQK3qQ='";
 
 pub(super) fn page(_: &Rc<Pages>) -> Endpoint {

@@ -346,10 +346,10 @@ function showTables() {
 function showTiles() {
   const { sample, now } = model;
   const total = sample.counters.get(keyOf({ name: 'corelane_http_requests_total' }))?.total;
-  if (total !== undefined) say('t-total', `${WHOLE.format(total)} since start`);
+  if (total !== undefined) say('t-total', `${WHOLE.format(total)} in all`);
   say('t-open', WHOLE.format(sample.connections?.open || 0));
   if (sample.connections?.limit) say('t-limit', `of ${WHOLE.format(sample.connections.limit)}`);
-  if (sample.process?.memory_resident_bytes) say('t-memory', `${bytes(sample.process.memory_resident_bytes)} of memory`);
+  if (sample.process?.memory_resident_bytes) say('t-memory', `memory: ${bytes(sample.process.memory_resident_bytes)}`);
   if (!now) return;
   say('t-requests', `${rate(now.rate)}/s`);
   say('t-p50', time(quantile(now.latency, 0.5)));
@@ -358,7 +358,7 @@ function showTiles() {
   say('t-max', `longest: ${time(quantile(now.latency, 1))}`);
   say('t-errors', `${rate(now.e5)}/s`);
   $('tile-errors').classList.toggle('bad', now.e5 > 0);
-  say('t-4xx', `refused (4xx): ${rate(now.e4)}/s`);
+  say('t-4xx', `4xx: ${rate(now.e4)}/s`);
   say('t-out', `${bytes(now.out)}/s`);
   say('t-in', `in: ${bytes(now.in)}/s`);
   say('t-cpu', Number.isFinite(now.cpu) ? now.cpu.toFixed(2) : '–');
