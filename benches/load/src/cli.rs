@@ -223,6 +223,8 @@ struct Side {
     /// When the run began, and again when its warm-up was over.
     before: Option<Reading>,
     seen: Seen,
+    /// Why it was not read again then.
+    unread: Option<io::Error>,
 }
 
 /// What of a run has been seen.
@@ -238,7 +240,7 @@ impl Side {
     fn of(admin: Option<Admin>) -> anyhow::Result<Self> {
         let before = admin.as_ref().map(Admin::read).transpose();
         let before = before.context("cannot read the server's figures")?;
-        Ok(Self { admin, before, seen: Seen::Nothing })
+        Ok(Self { admin, before, seen: Seen::Nothing, unread: None })
     }
 
     /// Called as the run goes on, and first when a phase begins: what comes before measuring is not meant.
@@ -247,9 +249,9 @@ impl Side {
             (Seen::Nothing, Phase::WarmUp) => self.seen = Seen::WarmUp,
             (Seen::WarmUp, Phase::Measuring | Phase::Draining) => {
                 self.seen = Seen::Measuring;
-                // If it does not answer now, the figures of the warm-up are among the others.
-                if let Some(Ok(now)) = self.admin.as_ref().map(Admin::read) {
-                    self.before = Some(now);
+                match self.admin.as_ref().map(Admin::read).transpose() {
+                    Ok(now) => self.before = now,
+                    Err(error) => self.unread = Some(error),
                 }
             }
             (Seen::Nothing, _) => self.seen = Seen::Measuring,
@@ -259,7 +261,13 @@ impl Side {
 
     fn end(self) -> io::Result<Option<ServerSide>> {
         let (Some(admin), Some(before)) = (self.admin, self.before) else { return Ok(None) };
-        admin.read().map(|after| Some(before.until(&after)))
+        let mut side = before.until(&admin.read()?);
+        if let Some(error) = self.unread {
+            side.notes.push(format!(
+                "When the warm-up was over its figures could not be read ({error}): the warm-up is among them."
+            ));
+        }
+        Ok(Some(side))
     }
 }
 

@@ -87,3 +87,29 @@ fn the_first_signal_asks_for_an_end_and_the_second_for_none() {
     stop.signal.store(true, Ordering::Relaxed);
     assert_eq!(stop.asked(), Asked::Again);
 }
+
+#[test]
+fn figures_that_hold_the_warm_up_say_so() {
+    let figures = "{\"instance\":\"a\",\"histograms\":[{\"name\":\"corelane_http_latency_nanoseconds\",\
+        \"count\":0,\"sum\":0,\"min\":0,\"max\":0,\"buckets\":[]}]}";
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let admin = Admin::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    let server = std::thread::spawn(move || {
+        for status in ["200 OK", "503 Busy", "200 OK"] {
+            let (mut stream, _) = listener.accept().unwrap();
+            assert!(stream.read(&mut [0; 1024]).unwrap() > 0);
+            write!(stream, "HTTP/1.1 {status}\r\n\r\n{figures}").unwrap();
+        }
+    });
+    let mut side = Side::of(Some(admin)).unwrap();
+    for phase in [Phase::WarmUp, Phase::WarmUp, Phase::Measuring, Phase::Measuring] {
+        side.look(phase);
+    }
+    let notes = side.end().unwrap().unwrap().notes;
+    server.join().unwrap();
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert!(
+        notes[0].contains("503") && notes[0].contains("the warm-up is among them"),
+        "{notes:?}"
+    );
+}
