@@ -7,6 +7,8 @@
 //! |---|---|
 //! | a connection came | nothing now, [`Admission::release`] when it closes |
 //! | accept had nothing, or failed | [`Admission::cancel`] |
+//!
+//! After a `Shed` for which nothing came, [`Admission::spare`] takes it back out of the counts.
 
 use std::io;
 use std::sync::Arc;
@@ -139,12 +141,42 @@ pub enum AcceptErrorAction {
 pub struct AdmissionCounts {
     /// Verdicts `Take` that were not cancelled.
     pub taken: u64,
-    /// Verdicts `Shed`.
-    pub shed: u64,
-    /// Verdicts `PauseUntil`, and pauses ordered after an error.
-    pub paused: u64,
+    /// Verdicts `Shed` that were not taken back.
+    pub shed: ByCause,
+    /// Verdicts `PauseUntil`.
+    pub paused: ByCause,
+    /// Pauses ordered after an error.
+    pub error_pauses: u64,
     /// Failed accepts, an empty queue not included.
     pub errors: u64,
+}
+
+/// How often each limit said no.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ByCause {
+    /// As many connections were open in the process as may be.
+    pub connections: u64,
+    /// The loop had as many as it may.
+    pub loop_full: u64,
+    /// They came faster than the rate allows.
+    pub rate: u64,
+}
+
+impl ByCause {
+    fn of(&mut self, cause: Cause) -> &mut u64 {
+        match cause {
+            Cause::Connections => &mut self.connections,
+            Cause::LoopFull => &mut self.loop_full,
+            Cause::Rate => &mut self.rate,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Cause {
+    Connections,
+    LoopFull,
+    Rate,
 }
 
 /// The admission policy of one loop: its own limits and rate, and its hold on [`Open`].
@@ -167,6 +199,8 @@ pub struct Admission {
     overload: Overload,
     open: Arc<Open>,
     counts: AdmissionCounts,
+    /// Of the last verdict, if that was `Shed`.
+    shed_for: Option<Cause>,
 }
 
 impl Admission {
@@ -178,24 +212,28 @@ impl Admission {
             overload: config.overload,
             open,
             counts: AdmissionCounts::default(),
+            shed_for: None,
         }
     }
 
     /// May the next connection come in? To be asked before each accept.
     ///
     /// `now` is the caller's monotonic clock in nanoseconds, `open_here` the number of connections
-    /// of this loop. Costs one compare-exchange; nothing shared is touched when the loop's own
+    /// of this loop. Costs one compare-exchange; nothing shared is written when the loop's own
     /// limit or rate says no.
     pub fn admit(&mut self, now: u64, open_here: usize) -> Verdict {
         if open_here >= self.max_here {
-            return self.refuse(now.saturating_add(LIMIT_PAUSE));
+            // Where both limits are reached, it is that of the process which matters.
+            let full = self.open.count() >= self.open.limit();
+            let cause = if full { Cause::Connections } else { Cause::LoopFull };
+            return self.refuse(cause, now.saturating_add(LIMIT_PAUSE));
         }
         if let Some(Err(ready_at)) = self.bucket.as_mut().map(|bucket| bucket.take(now)) {
-            return self.refuse(ready_at);
+            return self.refuse(Cause::Rate, ready_at);
         }
         if !self.open.reserve() {
             self.put_token_back();
-            return self.refuse(now.saturating_add(LIMIT_PAUSE));
+            return self.refuse(Cause::Connections, now.saturating_add(LIMIT_PAUSE));
         }
         self.counts.taken += 1;
         Verdict::Take
@@ -206,6 +244,13 @@ impl Admission {
         self.open.release();
         self.put_token_back();
         self.counts.taken -= 1;
+    }
+
+    /// The accept after a `Shed` brought nothing: nobody was turned away.
+    pub fn spare(&mut self) {
+        if let Some(cause) = self.shed_for.take() {
+            *self.counts.shed.of(cause) -= 1;
+        }
     }
 
     /// A connection that was taken has closed.
@@ -233,7 +278,7 @@ impl Admission {
             Class::Wait => AcceptErrorAction::Wait,
             Class::Pause => {
                 self.counts.errors += 1;
-                self.counts.paused += 1;
+                self.counts.error_pauses += 1;
                 AcceptErrorAction::PauseUntil(now.saturating_add(ERROR_PAUSE))
             }
             Class::Fatal => {
@@ -253,14 +298,15 @@ impl Admission {
         &self.open
     }
 
-    fn refuse(&mut self, until: u64) -> Verdict {
+    fn refuse(&mut self, cause: Cause, until: u64) -> Verdict {
         match self.overload {
             Overload::Shed => {
-                self.counts.shed += 1;
+                *self.counts.shed.of(cause) += 1;
+                self.shed_for = Some(cause);
                 Verdict::Shed
             }
             Overload::Pause => {
-                self.counts.paused += 1;
+                *self.counts.paused.of(cause) += 1;
                 Verdict::PauseUntil(until)
             }
         }
@@ -346,7 +392,8 @@ mod tests {
         there.release();
         assert_eq!(here.admit(8, 1), Verdict::Take);
         assert_eq!(here.open().count(), 2);
-        assert_eq!(here.counts(), AdmissionCounts { taken: 2, paused: 1, ..Default::default() });
+        let paused = ByCause { connections: 1, ..ByCause::default() };
+        assert_eq!(here.counts(), AdmissionCounts { taken: 2, paused, ..Default::default() });
     }
 
     #[test]
@@ -379,7 +426,34 @@ mod tests {
         assert_eq!(admission.admit(0, 0), Verdict::Take);
         assert_eq!(admission.admit(0, 1), Verdict::Shed);
         assert_eq!(admission.open().count(), 1);
-        assert_eq!(admission.counts().shed, 1);
+        assert_eq!(admission.counts().shed, ByCause { rate: 1, ..ByCause::default() });
+        // Nobody was there to be turned away: once, however often it is said.
+        admission.spare();
+        admission.spare();
+        assert_eq!(admission.counts().shed, ByCause::default());
+    }
+
+    #[test]
+    fn each_limit_has_its_count() {
+        let config = AdmissionConfig {
+            max_connections_per_loop: 7,
+            accept_rate: rate(1, 3),
+            overload: Overload::Shed,
+        };
+        let mut admission = admission(2, config);
+        // One gets in; its loop is full; another gets in; the process is full, then both are.
+        for open_here in [0, 7, 7, 7, 1, 2, 2, 7] {
+            admission.admit(0, open_here);
+        }
+        let limits = ByCause { connections: 3, loop_full: 3, rate: 0 };
+        assert_eq!(admission.counts().shed, limits);
+        // One token of the rate is left.
+        for _ in 0..2 {
+            admission.release();
+            admission.admit(0, 1);
+        }
+        assert_eq!(admission.counts().shed, ByCause { rate: 1, ..limits });
+        assert_eq!(admission.counts().taken, 3);
     }
 
     #[test]
@@ -423,7 +497,7 @@ mod tests {
         for errno in [Errno::BADF, Errno::NOTSOCK, Errno::INVAL] {
             check(errno, AcceptErrorAction::Fatal);
         }
-        let counts = AdmissionCounts { errors: 12, paused: 5, ..Default::default() };
+        let counts = AdmissionCounts { errors: 12, error_pauses: 5, ..Default::default() };
         assert_eq!(admission.counts(), counts);
         let injected = io::Error::new(io::ErrorKind::WouldBlock, "injected");
         assert_eq!(admission.on_error(0, &injected), AcceptErrorAction::Wait);

@@ -237,8 +237,9 @@ where
                 }
                 Ok(shed) => drop(shed),
                 Err(error) => {
-                    if verdict == Verdict::Take {
-                        self.admission.cancel();
+                    match verdict {
+                        Verdict::Take => self.admission.cancel(),
+                        _ => self.admission.spare(),
                     }
                     match self.admission.on_error(now, &error) {
                         AcceptErrorAction::Ignore => {}

@@ -15,7 +15,8 @@ mod unix;
 
 pub use address::{Address, AddressError, AddressErrorKind};
 pub use admission::{
-    AcceptErrorAction, Admission, AdmissionConfig, AdmissionCounts, Open, Overload, Verdict,
+    AcceptErrorAction, Admission, AdmissionConfig, AdmissionCounts, ByCause, Open, Overload,
+    Verdict,
 };
 pub use dispatch::{Accepted, DispatchCounts, DispatchError, Dispatcher};
 pub use inherit::{InheritError, Inherited, inherited};
