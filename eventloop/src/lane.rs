@@ -231,6 +231,7 @@ impl<P: Protocol> Lane<P> {
             state: LinkState::new(peer, origin, phase, self.services.born),
         };
         if self.links.len() >= self.services.limits.connections {
+            self.services.stats.full += u64::from(phase == Phase::Open);
             return None;
         }
         let key = self.links.insert(link).ok()?;

@@ -19,6 +19,8 @@ pub struct LaneStats {
     pub refused: u64,
     /// Connections closed right after accept because the protocol or the lane's own limit refused.
     pub declined: u64,
+    /// Of these, those that the lane's own limit refused.
+    pub full: u64,
     /// Failed calls of accept, other than "nothing there".
     pub accept_errors: u64,
     /// Outbound connections established.
