@@ -208,18 +208,26 @@ impl Trace {
         locked(&self.record).state
     }
 
-    /// Voids the order if its time has passed. True if it did.
+    /// Ends what its time has passed for: an order that nobody came for, or a trace whose lane did not
+    /// turn since. True if it was such an order.
     fn expire(&self, now: Nanos) -> bool {
         let mut record = locked(&self.record);
-        let expires = record.state == TraceState::Armed && record.until <= now;
-        if expires {
-            record.state = TraceState::Expired;
+        if record.until > now {
+            return false;
         }
-        expires
+        match record.state {
+            TraceState::Armed => record.state = TraceState::Expired,
+            TraceState::Running => record.state = TraceState::CutShort,
+            _ => return false,
+        }
+        record.state == TraceState::Expired
     }
 
     fn add(&self, mut note: Note) {
         let mut record = locked(&self.record);
+        if record.state.is_over() {
+            return;
+        }
         if record.notes.len() >= Trace::NOTES {
             record.left_out += 1;
             return;
@@ -297,7 +305,7 @@ impl TraceDesk {
         })
     }
 
-    /// Voids orders whose time has passed.
+    /// Ends orders and traces whose time has passed.
     fn expire(&self, book: &Book, now: Nanos) {
         let void = book.traces.iter().filter(|trace| trace.expire(now)).count();
         self.armed.fetch_sub(void, Ordering::Release);
@@ -366,6 +374,28 @@ mod tests {
         assert!(desk.report(first, now).is_none());
         assert!(desk.report(first + TraceDesk::KEPT as u64, now).is_some());
         assert_eq!(locked(&desk.book).traces.len(), TraceDesk::KEPT);
+    }
+
+    #[test]
+    fn a_trace_ends_in_time_though_its_lane_sleeps() {
+        let desk = TraceDesk::default();
+        let mut traces = Vec::new();
+        for port in 0..TraceDesk::TRACED as u16 {
+            let id = desk.arm(peer(port + 1), Nanos::ZERO).unwrap();
+            traces.push((id, desk.claim(Peer::Ip(peer(port + 1)), 0, Nanos(5)).unwrap()));
+        }
+        let end = Nanos(5) + TraceDesk::LENGTH;
+        assert_eq!(desk.arm(peer(99), Nanos(end.0 - 1)), Err(ArmError::Full));
+        let next = desk.arm(peer(99), end).unwrap();
+        for (id, trace) in traces {
+            let detail = String::new();
+            trace.add(Note { at: end, stage: Stage::Parser, event: "too late", detail });
+            trace.end(TraceState::Closed);
+            let report = desk.report(id, end).unwrap();
+            assert_eq!((report.state, report.notes.len()), (TraceState::CutShort, 0));
+        }
+        assert_eq!(desk.report(next, end).unwrap().state, TraceState::Armed);
+        assert_eq!(desk.armed.load(Ordering::Relaxed), 1);
     }
 
     #[test]
