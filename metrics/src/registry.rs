@@ -33,6 +33,10 @@ pub(crate) use naming::{Kind, Naming};
 /// The highest number of shards, which bounds what a mistaken loop index could allocate.
 pub const SHARDS_MAX: usize = 4_096;
 
+/// The index of the shard of what is no loop: a thread that accepts for all loops, say. What is counted
+/// there is in every total, and not among the values per loop.
+pub const APART: usize = usize::MAX;
+
 const CELLS_PER_LINE: usize = 16;
 
 /// Counters or gauges of one shard, by 128 bytes: x86-64 fetches cache lines in pairs.
@@ -100,8 +104,23 @@ impl HistogramId {
 #[derive(Debug)]
 pub struct Registry {
     schema: Schema,
-    /// By loop index. Locked to add a shard and to read them all, never to count.
-    shards: Mutex<Vec<Option<ShardCells>>>,
+    /// Locked to add a shard and to read them all, never to count.
+    shards: Mutex<Shards>,
+}
+
+/// The shards that were ever taken.
+#[derive(Debug, Default)]
+pub(crate) struct Shards {
+    /// By loop index.
+    pub(crate) loops: Vec<Option<ShardCells>>,
+    /// That of [`APART`].
+    pub(crate) apart: Option<ShardCells>,
+}
+
+impl Shards {
+    fn all(&self) -> impl Iterator<Item = &ShardCells> {
+        self.loops.iter().flatten().chain(&self.apart)
+    }
 }
 
 impl Registry {
@@ -114,8 +133,9 @@ impl Registry {
         Self { schema, shards: Mutex::default() }
     }
 
-    /// The handle through which loop `index` counts, until it is dropped. Taken again after that,
-    /// by a restarted loop for instance, it counts on from where the last owner stopped.
+    /// The handle through which loop `index` counts, or what is no loop, for [`APART`]; until it is
+    /// dropped. Taken again after that, by a restarted loop for instance, it counts on from where the
+    /// last owner stopped.
     ///
     /// Allocates the cells when the index is used for the first time: 8 bytes per counter and
     /// gauge, rounded up to 128, and 24 bytes per histogram. The 18.6 KiB of a histogram are
@@ -126,14 +146,18 @@ impl Registry {
     /// [`ShardError::InUse`] while another handle for `index` exists, [`ShardError::TooMany`] from
     /// [`SHARDS_MAX`] on.
     pub fn shard(&self, index: usize) -> Result<Shard, ShardError> {
-        if index >= SHARDS_MAX {
-            return Err(ShardError::TooMany { index });
-        }
         let mut shards = self.lock();
-        if shards.len() <= index {
-            shards.resize_with(index + 1, || None);
-        }
-        let cells = shards[index].get_or_insert_with(|| ShardCells::new(&self.schema));
+        let place = match index {
+            APART => &mut shards.apart,
+            SHARDS_MAX.. => return Err(ShardError::TooMany { index }),
+            _ => {
+                if shards.loops.len() <= index {
+                    shards.loops.resize_with(index + 1, || None);
+                }
+                &mut shards.loops[index]
+            }
+        };
+        let cells = place.get_or_insert_with(|| ShardCells::new(&self.schema));
         // Acquire pairs with the release in `Shard::drop`: the new owner continues from the last
         // stores of the old one, whichever threads they are on.
         if cells.taken.swap(true, Ordering::Acquire) {
@@ -160,7 +184,7 @@ impl Registry {
     pub fn counter_total(&self, id: CounterId) -> u64 {
         let shards = self.lock();
         assert!(id.index() < self.schema.counters.cells(), "another registry declared {id:?}");
-        shards.iter().flatten().fold(0, |sum, cells| sum.wrapping_add(cells.counter(id.index())))
+        shards.all().fold(0, |sum, cells| sum.wrapping_add(cells.counter(id.index())))
     }
 
     /// The sum of one gauge over all loops.
@@ -171,7 +195,7 @@ impl Registry {
     pub fn gauge_total(&self, id: GaugeId) -> i64 {
         let shards = self.lock();
         assert!(id.index() < self.schema.gauges.cells(), "another registry declared {id:?}");
-        shards.iter().flatten().fold(0, |sum, cells| sum.wrapping_add(cells.gauge(id.index())))
+        shards.all().fold(0, |sum, cells| sum.wrapping_add(cells.gauge(id.index())))
     }
 
     /// One histogram, merged over all loops.
@@ -183,12 +207,12 @@ impl Registry {
         let shards = self.lock();
         assert!(id.index() < self.schema.histograms.cells(), "another registry declared {id:?}");
         let mut merged = HistogramSnapshot::default();
-        shards.iter().flatten().for_each(|cells| merged.merge(&cells.histogram(id.index())));
+        shards.all().for_each(|cells| merged.merge(&cells.histogram(id.index())));
         merged
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Option<ShardCells>>> {
-        // The list is consistent between any two statements: a panic elsewhere does not spoil it.
+    fn lock(&self) -> MutexGuard<'_, Shards> {
+        // They are consistent between any two statements: a panic elsewhere does not spoil it.
         self.shards.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -267,6 +291,14 @@ impl Shard {
     #[inline]
     pub fn set(&self, id: GaugeId, level: i64) {
         cell(&self.cells.gauges, id.index()).store(level as u64, Ordering::Relaxed);
+    }
+
+    /// Sets this loop's level of every gauge to 0: for the successor of a loop that died, whose levels
+    /// are of things that are no more. Totals of counters and histograms stay.
+    pub fn clear_gauges(&self) {
+        for cell in self.cells.gauges.iter().flat_map(|line| line.iter()) {
+            cell.store(0, Ordering::Relaxed);
+        }
     }
 
     /// Moves this loop's level of a gauge up, or down when `change` is negative.
@@ -389,7 +421,7 @@ mod tests {
         let [used, unused] = builder.histogram_family("h", "", Unit::None, "kind", ["a", "b"]);
         let registry = builder.build().unwrap();
         let made = |index: usize, id: HistogramId| {
-            registry.lock()[index].as_ref().unwrap().histograms[id.index()].get().is_some()
+            registry.lock().loops[index].as_ref().unwrap().histograms[id.index()].get().is_some()
         };
         let _idle = registry.shard(0).unwrap();
         for count in 1..=2 {
@@ -403,6 +435,51 @@ mod tests {
         assert!(registry.histogram_merged(unused).is_empty());
         let per_loop = registry.snapshot().histogram_by_id(used).unwrap().count_per_loop().to_vec();
         assert_eq!(per_loop, [0, 6]);
+    }
+
+    #[test]
+    fn what_is_no_loop_counts_into_totals_only() {
+        let mut builder = Registry::builder();
+        let refused = builder.counter("refused", "");
+        let waiting = builder.gauge("waiting", "");
+        let time = builder.histogram("time", "", Unit::None);
+        let registry = builder.build().unwrap();
+        let (lane, apart) = (registry.shard(0).unwrap(), registry.shard(APART).unwrap());
+        assert_eq!(registry.shard(APART).unwrap_err(), ShardError::InUse { index: APART });
+        let before = registry.snapshot();
+        for shard in [&lane, &apart, &apart] {
+            shard.add(refused, 1);
+            shard.shift(waiting, 1);
+            shard.record(time, 7);
+        }
+        assert_eq!((registry.counter_total(refused), registry.gauge_total(waiting)), (3, 3));
+        assert_eq!(registry.histogram_merged(time).count(), 3);
+        let snapshot = registry.snapshot();
+        assert_eq!(snapshot.loops(), 1);
+        for snapshot in [snapshot.delta(&before), snapshot] {
+            let counter = snapshot.counter_by_id(refused).unwrap();
+            assert_eq!((counter.total(), counter.per_loop()), (3, &[1][..]));
+            let gauge = snapshot.gauge_by_id(waiting).unwrap();
+            assert_eq!((gauge.total(), gauge.per_loop()), (3, &[1][..]));
+            let histogram = snapshot.histogram_by_id(time).unwrap();
+            assert_eq!((histogram.merged().count(), histogram.count_per_loop()), (3, &[1][..]));
+        }
+    }
+
+    #[test]
+    fn the_levels_of_a_loop_that_died_can_be_cleared() {
+        let mut builder = Registry::builder();
+        let open: Vec<_> = (0..40).map(|n| builder.gauge(&format!("g{n}"), "")).collect();
+        let requests = builder.counter("requests", "");
+        let registry = builder.build().unwrap();
+        let (died, other) = (registry.shard(0).unwrap(), registry.shard(1).unwrap());
+        for shard in [&died, &other] {
+            open.iter().for_each(|id| shard.set(*id, 3));
+            shard.add(requests, 1);
+        }
+        died.clear_gauges();
+        assert!(open.iter().all(|id| registry.gauge_total(*id) == 3), "the other's stay");
+        assert_eq!(registry.counter_total(requests), 2);
     }
 
     #[test]

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use crate::histogram::HistogramSnapshot;
-use crate::registry::{CounterId, Description, GaugeId, HistogramId, Schema, ShardCells};
+use crate::process::ProcessFigures;
+use crate::registry::{CounterId, Description, GaugeId, HistogramId, Schema, ShardCells, Shards};
 
 /// All values of a [`crate::Registry`] at one time.
 ///
-/// Values per loop are indexed by loop, 0 for a loop that never took its shard; series are in the
+/// Values per loop are indexed by loop, 0 for a loop that never took its shard; totals have besides what
+/// was counted [apart](crate::registry::APART) from loops. Series are in the
 /// order of their declaration, members of a family with a capacity in the order they came, and
 /// those that have not come yet are absent.
 ///
@@ -38,24 +40,21 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    pub(crate) fn read(schema: &Schema, shards: &[Option<ShardCells>]) -> Self {
+    pub(crate) fn read(schema: &Schema, shards: &Shards) -> Self {
         let counter = |(cell, description): (u32, Arc<Description>)| {
-            let value = |cells: &ShardCells| cells.counter(cell as usize);
-            let per_loop = shards.iter().map(|shard| shard.as_ref().map_or(0, value)).collect();
-            Series { cell, description, per_loop, apart: 0 }
+            Series::read(shards, cell, description, |cells| cells.counter(cell as usize))
         };
         let gauge = |(cell, description): (u32, Arc<Description>)| {
-            let value = |cells: &ShardCells| cells.gauge(cell as usize);
-            let per_loop = shards.iter().map(|shard| shard.as_ref().map_or(0, value)).collect();
-            Series { cell, description, per_loop, apart: 0 }
+            Series::read(shards, cell, description, |cells| cells.gauge(cell as usize))
         };
         let histogram = |(cell, description): (u32, Arc<Description>)| {
             let value = |cells: &ShardCells| cells.histogram(cell as usize);
-            let per_loop = shards.iter().map(|shard| shard.as_ref().map(value).unwrap_or_default());
-            HistogramSeries::new(cell, description, per_loop)
+            let of = |shard: &Option<ShardCells>| shard.as_ref().map(value).unwrap_or_default();
+            let apart = of(&shards.apart);
+            HistogramSeries::new(cell, description, shards.loops.iter().map(of), apart)
         };
         Self {
-            loops: shards.len(),
+            loops: shards.loops.len(),
             counters: schema.counters.present().into_iter().map(counter).collect(),
             gauges: schema.gauges.present().into_iter().map(gauge).collect(),
             histograms: schema.histograms.present().into_iter().map(histogram).collect(),
@@ -82,6 +81,34 @@ impl Snapshot {
     pub fn append(&mut self, other: &Self) {
         self.counters.extend(other.counters.iter().map(|series| series.apart(series.total())));
         self.gauges.extend(other.gauges.iter().map(|series| series.apart(series.total())));
+    }
+
+    /// Puts what the process uses behind these, as far as it is known: gauges under the names that
+    /// Prometheus has for them, and processor time as a counter of whole milliseconds.
+    pub(crate) fn append_process(&mut self, process: &ProcessFigures) {
+        let describe = |name: &str| Arc::new(Description::alone(name));
+        let gauges = [
+            ("process_resident_memory_bytes", process.memory_resident),
+            ("process_resident_memory_max_bytes", process.memory_resident_max),
+            ("process_open_fds", process.descriptors_open),
+            ("process_max_fds", process.descriptors_limit),
+            ("process_threads", process.threads),
+        ];
+        for (name, value) in gauges {
+            let Some(value) = value else { continue };
+            let apart = i64::try_from(value).unwrap_or(i64::MAX);
+            let (cell, per_loop, description) = (APPENDED, Vec::new(), describe(name));
+            self.gauges.push(Series { cell, description, per_loop, apart });
+        }
+        for (name, time) in [
+            ("process_cpu_user_milliseconds_total", process.cpu_user),
+            ("process_cpu_system_milliseconds_total", process.cpu_system),
+        ] {
+            let Some(time) = time else { continue };
+            let apart = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+            let (cell, per_loop, description) = (APPENDED, Vec::new(), describe(name));
+            self.counters.push(Series { cell, description, per_loop, apart });
+        }
     }
 
     /// The number of loops: one more than the highest index whose shard was ever taken.
@@ -139,10 +166,7 @@ impl Snapshot {
     /// histograms grow by the difference, gauges keep the level of this one.
     #[must_use]
     pub fn delta(&self, earlier: &Self) -> Self {
-        let counters = self.counters.iter().map(|series| {
-            let before = place(&earlier.counters, series.cell as usize, |series| series.cell);
-            series.since(before.map(|before| &earlier.counters[before]))
-        });
+        let counters = self.counters.iter().map(|series| series.since(earlier.before(series)));
         let histograms = self.histograms.iter().map(|series| {
             match place(&earlier.histograms, series.cell as usize, |series| series.cell) {
                 Some(before) => series.since(&earlier.histograms[before]),
@@ -155,6 +179,22 @@ impl Snapshot {
             gauges: self.gauges.clone(),
             histograms: histograms.collect(),
         }
+    }
+}
+
+impl Snapshot {
+    /// The same counter in this earlier snapshot.
+    fn before(&self, series: &Series<u64>) -> Option<&Series<u64>> {
+        if series.cell < APPENDED {
+            return self
+                .counters
+                .get(place(&self.counters, series.cell as usize, |series| series.cell)?);
+        }
+        // Appended ones are not declared once and for all: their numbers may differ from time to time.
+        let same = |other: &&Series<u64>| {
+            other.cell >= APPENDED && other.description == series.description
+        };
+        self.counters.iter().find(same)
     }
 }
 
@@ -177,6 +217,19 @@ pub struct Series<T> {
 /// The first cell of series that were appended: no cell of a registry is so high.
 const APPENDED: u32 = 1 << 31;
 
+impl<T: Default> Series<T> {
+    fn read(
+        shards: &Shards,
+        cell: u32,
+        description: Arc<Description>,
+        value: impl Fn(&ShardCells) -> T,
+    ) -> Self {
+        let of = |shard: &Option<ShardCells>| shard.as_ref().map(&value).unwrap_or_default();
+        let per_loop = shards.loops.iter().map(of).collect();
+        Self { cell, description, per_loop, apart: of(&shards.apart) }
+    }
+}
+
 impl<T> Series<T> {
     /// Name, labels, help and unit.
     pub fn description(&self) -> &Description {
@@ -196,7 +249,7 @@ impl<T> Series<T> {
 }
 
 impl Series<u64> {
-    /// The sum over all loops.
+    /// The sum over all loops, and over what is no loop.
     pub fn total(&self) -> u64 {
         self.per_loop.iter().fold(self.apart, |total, value| total.wrapping_add(*value))
     }
@@ -214,7 +267,7 @@ impl Series<u64> {
 }
 
 impl Series<i64> {
-    /// The sum over all loops.
+    /// The sum over all loops, and over what is no loop.
     pub fn total(&self) -> i64 {
         self.per_loop.iter().fold(self.apart, |total, value| total.wrapping_add(*value))
     }
@@ -235,8 +288,9 @@ impl HistogramSeries {
         cell: u32,
         description: Arc<Description>,
         per_loop: impl Iterator<Item = HistogramSnapshot>,
+        apart: HistogramSnapshot,
     ) -> Self {
-        let mut merged = HistogramSnapshot::default();
+        let mut merged = apart;
         let counts = per_loop
             .map(|snapshot| {
                 merged.merge(&snapshot);

@@ -14,6 +14,8 @@
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 mod encoder;
@@ -90,7 +92,34 @@ pub struct Statsd {
     socket: UdpSocket,
     encoder: StatsdEncoder,
     interval: Duration,
-    summary: StatsdSummary,
+    progress: Arc<StatsdProgress>,
+}
+
+/// How reporting goes, for whoever shows it: the same for the life of a [`Statsd`], on any thread.
+#[derive(Debug, Default)]
+pub struct StatsdProgress {
+    sent: AtomicU64,
+    failed: AtomicU64,
+    omitted: AtomicUsize,
+}
+
+impl StatsdProgress {
+    /// What became of the datagrams so far.
+    pub fn summary(&self) -> StatsdSummary {
+        StatsdSummary {
+            datagrams_sent: self.sent.load(Ordering::Relaxed),
+            datagrams_failed: self.failed.load(Ordering::Relaxed),
+        }
+    }
+
+    /// How many series a report left out at most ([`StatsdReport::omitted`]).
+    pub fn omitted(&self) -> usize {
+        self.omitted.load(Ordering::Relaxed)
+    }
+
+    fn omits(&self, series: usize) {
+        self.omitted.fetch_max(series, Ordering::Relaxed);
+    }
 }
 
 impl Statsd {
@@ -108,7 +137,7 @@ impl Statsd {
         }
         let encoder = StatsdEncoder::new(&config.prefix, &config.tags)?;
         let socket = connect(&config.target)?;
-        Ok(Self { socket, encoder, interval: config.interval, summary: StatsdSummary::default() })
+        Ok(Self { socket, encoder, interval: config.interval, progress: Arc::default() })
     }
 
     /// Where lines are written before [`Self::flush`].
@@ -124,17 +153,23 @@ impl Statsd {
     /// Hands all waiting datagrams to the kernel, without waiting for room.
     pub fn flush(&mut self) {
         for datagram in self.encoder.datagrams() {
-            match send(&self.socket, datagram) {
-                Ok(_) => self.summary.datagrams_sent += 1,
-                Err(_) => self.summary.datagrams_failed += 1,
-            }
+            let outcome = match send(&self.socket, datagram) {
+                Ok(_) => &self.progress.sent,
+                Err(_) => &self.progress.failed,
+            };
+            outcome.fetch_add(1, Ordering::Relaxed);
         }
         self.encoder.clear();
     }
 
     /// How many datagrams the kernel took, and how many it did not.
     pub fn summary(&self) -> StatsdSummary {
-        self.summary
+        self.progress.summary()
+    }
+
+    /// The same, to be looked at while a [`StatsdReporter`] has this; and what its reports leave out.
+    pub fn progress(&self) -> Arc<StatsdProgress> {
+        self.progress.clone()
     }
 }
 

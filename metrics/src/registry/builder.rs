@@ -192,6 +192,11 @@ pub struct Description {
 }
 
 impl Description {
+    /// Of a series without labels that needs no explanation.
+    pub(crate) fn alone(name: &str) -> Description {
+        Description { name: name.into(), help: "".into(), labels: [].into(), unit: Unit::None }
+    }
+
     /// Whether this is the series of that name with exactly those labels, in any order.
     pub fn is(&self, name: &str, labels: &[(&str, &str)]) -> bool {
         *self.name == *name

@@ -3,13 +3,21 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
 
+use super::encoder::NAME_MAX;
 use super::{LINES_MAX, StatsdEncoder, StatsdName};
+use crate::process::ProcessFigures;
 use crate::registry::{Description, Registry};
 use crate::snapshot::Snapshot;
 
 /// The highest length of one label value in a line, in bytes; the rest is cut off.
 const VALUE_MAX: usize = 96;
+
+/// The highest length of a name with its labels, in bytes; the rest is cut off. It leaves room for `.p99_9`
+/// and for the number of a series that is called like another.
+const OWN_NAME_MAX: usize = NAME_MAX - ".p99_9".len() - "_99999".len();
 
 /// How labels are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,23 +29,55 @@ pub enum StatsdFlavour {
     Dog,
 }
 
-/// Writes lines about all series of a registry.
+/// Writes lines about all series of a registry, and of the process.
 #[derive(Clone, Debug)]
 pub(super) struct Families {
     flavour: StatsdFlavour,
     lines_max: usize,
+    of_process: Option<OfProcess>,
     last: Snapshot,
+}
+
+/// Figures of the process, which no loop has.
+#[derive(Clone)]
+struct OfProcess(Arc<dyn Fn() -> Snapshot + Send + Sync>);
+
+impl fmt::Debug for OfProcess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OfProcess(..)")
+    }
 }
 
 impl Families {
     pub(super) fn new(registry: &Registry, flavour: StatsdFlavour, lines_max: usize) -> Self {
-        Self { flavour, lines_max: lines_max.min(LINES_MAX), last: registry.snapshot() }
+        let (lines_max, last) = (lines_max.min(LINES_MAX), registry.snapshot());
+        Self { flavour, lines_max, of_process: None, last }
+    }
+
+    /// Counters of the process count from their values now on, too.
+    pub(super) fn with_process(
+        mut self,
+        registry: &Registry,
+        read: impl Fn() -> Snapshot + Send + Sync + 'static,
+    ) -> Self {
+        self.of_process = Some(OfProcess(Arc::new(read)));
+        self.last = self.read(registry);
+        self
+    }
+
+    fn read(&self, registry: &Registry) -> Snapshot {
+        let mut now = registry.snapshot();
+        if let Some(OfProcess(read)) = &self.of_process {
+            now.append(&read());
+            now.append_process(&ProcessFigures::read());
+        }
+        now
     }
 
     /// Writes what happened since the last call; returns how many series were left out, because the
     /// report is full or their lines are too long.
     pub(super) fn render(&mut self, registry: &Registry, encoder: &mut StatsdEncoder) -> usize {
-        let now = registry.snapshot();
+        let now = self.read(registry);
         let delta = now.delta(&self.last);
         self.last = now;
         let mut lines = Lines {
@@ -131,6 +171,7 @@ impl Lines<'_> {
                 }
             }
         }
+        name.truncate(name.floor_char_boundary(OWN_NAME_MAX));
         let mut number = 1;
         let mut numbered = name.clone();
         while !self.seen.insert((numbered.clone(), tags.clone())) {
@@ -257,10 +298,70 @@ mod tests {
             (lines, omitted)
         };
         let tags = [("k".to_owned(), "v".repeat(300))];
-        // Five counters, a gauge, six lines of the histogram; the name of 200 bytes never.
-        assert_eq!(render(usize::MAX, &[]), (12, 1));
-        assert_eq!(render(usize::MAX, &tags), (11, 2));
-        assert_eq!(render(7, &[]), (6, 2));
+        // Five counters and one whose name is cut, a gauge, six lines of the histogram.
+        assert_eq!(render(usize::MAX, &[]), (13, 0));
+        assert_eq!(render(usize::MAX, &tags), (12, 1));
+        assert_eq!(render(8, &[]), (7, 1));
         assert_eq!(render(2, &[]), (2, 6));
+    }
+
+    /// Long names of routes are cut, never left out, and stay apart.
+    #[test]
+    fn names_of_any_length_are_reported() {
+        let mut builder = Registry::builder();
+        let name = "corelane_http_route_latency_nanoseconds";
+        let routes = builder.histogram_family_with_capacity(name, "", Unit::None, "route", 300);
+        let registry = builder.build().unwrap();
+        let shard = registry.shard(0).unwrap();
+        for flavour in [StatsdFlavour::Plain, StatsdFlavour::Dog] {
+            let mut families = Families::new(&registry, flavour, LINES_MAX);
+            for length in [70, 85, 86, 96, 97, 200, 5_000] {
+                shard.record(routes.member(&"x".repeat(length)), 1);
+            }
+            let mut encoder = StatsdEncoder::new("corelane", &[]).unwrap();
+            assert_eq!(families.render(&registry, &mut encoder), 0);
+            let mut names: Vec<_> =
+                encoder.datagrams().flat_map(|datagram| datagram.split(|b| *b == b'\n')).collect();
+            let lines = names.len();
+            names.sort_unstable();
+            names.dedup();
+            // Values of tags are cut at 96 bytes, and then numbered in the name.
+            assert_eq!((lines, names.len()), (7 * 6, 7 * 6), "{flavour:?}");
+        }
+    }
+
+    #[test]
+    fn figures_of_the_process_are_reported_too() {
+        let registry = Registry::builder().build().unwrap();
+        let reloads = Arc::new(std::sync::atomic::AtomicU64::new(7));
+        let told = reloads.clone();
+        let read = move || {
+            let mut builder = Registry::builder();
+            let count = told.load(std::sync::atomic::Ordering::Relaxed);
+            // It comes once there is something else before it: their numbers change.
+            let labels = [("log", "access")];
+            let log =
+                (count > 7).then(|| builder.counter_with_labels("c_lines_total", "", &labels));
+            let reloads = builder.counter("corelane_reloads_total", "");
+            let limit = builder.gauge("corelane_limit", "");
+            let figures = builder.build().unwrap();
+            let shard = figures.shard(0).unwrap();
+            shard.add(reloads, count);
+            shard.set(limit, 9);
+            log.into_iter().for_each(|log| shard.add(log, 100));
+            figures.snapshot()
+        };
+        let families = Families::new(&registry, StatsdFlavour::Dog, LINES_MAX);
+        let mut families = families.with_process(&registry, read);
+        let text = said(&mut families, &registry, &[]);
+        assert!(text.contains("corelane.limit:9|g\n") && !text.contains("reloads"), "{text}");
+        for figure in ["resident_memory_bytes", "open_fds", "threads"] {
+            let told = text.contains(&format!("corelane.process_{figure}:"));
+            assert_eq!(told, cfg!(target_os = "linux"), "{figure}: {text}");
+        }
+        reloads.store(10, std::sync::atomic::Ordering::Relaxed);
+        let text = said(&mut families, &registry, &[]);
+        assert!(text.contains("corelane.reloads:3|c\n"), "{text}");
+        assert!(text.contains("corelane.c_lines:100|c|#log:access\n"), "{text}");
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::families::Families;
 use super::{StatsdEncoder, StatsdError, StatsdFlavour, StatsdName};
 use crate::registry::{CounterId, GaugeId, Registry};
+use crate::snapshot::Snapshot;
 
 /// The highest number of lines in a report.
 pub const LINES_MAX: usize = 1_024;
@@ -113,8 +114,8 @@ impl StatsdReport {
     ///
     /// Names lose the prefix that the encoder adds, and the `_total` of counters: with the prefix
     /// `corelane`, `corelane_http_requests_total` is `corelane.http_requests`. Characters that a
-    /// name or a tag cannot hold become `_`; label values are cut after 96 bytes; series that are
-    /// called the same then are numbered.
+    /// name or a tag cannot hold become `_`; label values are cut after 96 bytes, and names with the
+    /// labels in them after 116; series that are called the same then are numbered.
     ///
     /// ```
     /// use std::time::{Duration, Instant};
@@ -144,6 +145,21 @@ impl StatsdReport {
         lines_max: usize,
     ) -> Self {
         self.families = Some(Families::new(registry, flavour, lines_max));
+        self
+    }
+
+    /// Reports figures of the process besides, after [`Self::with_families`] only: those that `read` tells
+    /// each time, whose counters count from their values now on, and what the process uses
+    /// ([`crate::ProcessFigures`]; processor time in milliseconds).
+    ///
+    /// `read` is called once per report, by whoever renders it.
+    #[must_use]
+    pub fn with_process(
+        mut self,
+        registry: &Registry,
+        read: impl Fn() -> Snapshot + Send + Sync + 'static,
+    ) -> Self {
+        self.families = self.families.map(|families| families.with_process(registry, read));
         self
     }
 

@@ -126,6 +126,7 @@ fn run(
         let now = Instant::now();
         if stopping || ticker.tick(now) {
             report.render(registry, now, statsd.encoder());
+            statsd.progress.omits(report.omitted());
             statsd.flush();
         }
         if stopping {
