@@ -156,6 +156,16 @@ fn a_lane_that_dies_is_restarted_and_serves_again() {
                     && counted(&server, "corelane_loop_restarts_total") == deaths
             });
             wait_until("all places are given back", || server.open().count() == 0);
+            // What the last turn of each life counted is there, and nothing was forgotten since.
+            assert_eq!(counted(&server, "corelane_connections_accepted_total"), 3 * deaths);
+            assert_eq!(counted(&server, "corelane_bytes_received_total"), 16 * deaths, "{mode:?}");
+            let snapshot = server.registry().snapshot();
+            let closed = [("reason", "panicked")];
+            let closed = snapshot.counter("corelane_connections_closed_total", &closed).unwrap();
+            assert_eq!(closed.total(), 3 * deaths, "{mode:?}");
+            for gauge in snapshot.gauges() {
+                assert_eq!(gauge.total(), 0, "{mode:?}: {}", gauge.description().name);
+            }
         }
         let mut client = connect(&server);
         assert!(echoes(&mut client, b"served again"));

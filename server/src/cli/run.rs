@@ -11,15 +11,15 @@ use anyhow::Context;
 use corelane_acceptor::Address;
 use corelane_eventloop::Nanos;
 use corelane_metrics::expose::statsd::{
-    LINES_MAX, Statsd, StatsdConfig, StatsdError, StatsdFlavour, StatsdLine, StatsdReport,
-    StatsdReporter, StatsdValue,
+    LINES_MAX, Statsd, StatsdConfig, StatsdError, StatsdFlavour, StatsdLine, StatsdProgress,
+    StatsdReport, StatsdReporter, StatsdValue,
 };
 use corelane_metrics::{CounterId, HistogramId};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1};
 
 use super::terminal::Terminal;
 use super::{Failure, LAST_WORDS, duration};
-use crate::apps::admin::{self, AdminConfig, Subject, Token, TokenError};
+use crate::apps::admin::{self, AdminConfig, Figures, Subject, Token, TokenError};
 use crate::logs::AccessLogSlot;
 use crate::notify;
 use crate::site::Source;
@@ -36,7 +36,8 @@ pub(super) struct ServiceArgs {
     #[arg(long, value_name = "NAME", default_value = "corelane")]
     pub(super) statsd_name: String,
 
-    /// Report all other metrics, too: with labels as parts of names, or as DogStatsD tags
+    /// Report all other metrics, too, 1024 lines of them at most: with labels as parts of names, or as
+    /// DogStatsD tags
     #[arg(long, value_enum, value_name = "FORM", default_value = "off")]
     pub(super) statsd_families: Families,
 
@@ -49,12 +50,12 @@ pub(super) struct ServiceArgs {
     pub(super) statsd_tag: Vec<(String, String)>,
 
     /// Serve admin pages there (/health, /status, metrics): an address (port 9080 if it names none), of
-    /// loopback unless there is a token, or `unix:PATH`
+    /// loopback unless there is a token, or `unix:PATH`, a socket for its owner only
     #[arg(long, value_name = "ADDR")]
     pub(super) admin: Option<String>,
 
     /// File with the token that opens the admin pages, 16 to 512 characters; or the variable
-    /// CORELANE_ADMIN_TOKEN has it
+    /// CORELANE_ADMIN_TOKEN has it, not both
     #[arg(long, value_name = "FILE")]
     pub(super) admin_token_file: Option<PathBuf>,
 
@@ -216,33 +217,27 @@ impl Service {
             terminal: self.terminal,
         };
         orders.obey_signals()?;
-        let admin = self
-            .admin
-            .map(|config| {
-                let subject = Subject {
-                    latency: self.latency,
-                    stopping: stopping.clone(),
-                    access_log: self.access_log.clone(),
-                    ..Subject::of(&server)
-                };
-                start_admin(config, subject, self.site)
-            })
-            .transpose()?;
+        let mut subject = Subject {
+            latency: self.latency,
+            stopping: stopping.clone(),
+            access_log: self.access_log.clone(),
+            ..Subject::of(&server)
+        };
+        // Whoever serves a site may have said it elsewhere than on the command line.
+        let admin_option = if self.site.is_some() { "admin" } else { "--admin" };
+        if let Some(source) = self.site {
+            let told = source.clone();
+            subject.figures.push(Arc::new(move |figures| told.figures(figures)));
+            subject.site = Some(Arc::new(move || source.status()));
+        }
         let reporter = match self.statsd {
-            Some(statsd) => {
-                let rate =
-                    StatsdLine::new("rps", StatsdValue::Rate(requests)).map_err(statsd_blame)?;
-                let registry = server.registry().clone();
-                let report = StatsdReport::new(vec![rate], &registry, Instant::now());
-                let mut report = report.map_err(statsd_blame)?;
-                if let Some(flavour) = self.families {
-                    report = report.with_families(&registry, flavour, LINES_MAX);
-                }
-                let reporter = StatsdReporter::spawn_report(statsd, registry, report);
-                Some(reporter.map_err(statsd_blame)?)
-            }
+            Some(statsd) => Some(start_reporter(statsd, self.families, &mut subject, requests)?),
             None => None,
         };
+        let started = self.admin.map(|config| admin::start(config, subject)).transpose();
+        let admin = started.map_err(|error| {
+            Failure::Run(anyhow::Error::msg(error.to_string()).context(admin_option))
+        })?;
         self.access_log.listening_on(server.addresses());
         announce(&server, self.scheme, admin.as_ref(), limits);
         let addresses: Vec<String> = server.addresses().iter().map(Address::to_string).collect();
@@ -310,6 +305,11 @@ fn admin_token(args: &ServiceArgs) -> Result<Option<Token>, Blame> {
             return Err(blame("there is a token besides; leave out one of the two".to_owned()));
         }
         (Some(token), None) => return Ok(Some(token.clone())),
+        (None, Some(_)) if std::env::var_os(TOKEN_VARIABLE).is_some() => {
+            return Err(blame(format!(
+                "there is {TOKEN_VARIABLE} besides; leave out one of the two"
+            )));
+        }
         (None, Some(path)) => {
             let origin = path.display().to_string();
             let read = std::fs::read_to_string(path);
@@ -417,22 +417,49 @@ pub(super) fn report_reload(outcome: anyhow::Result<()>) {
     }
 }
 
-/// The admin pages of a server.
-fn start_admin(
-    config: AdminConfig,
-    subject: Subject,
-    site: Option<Arc<Source>>,
-) -> Result<Server, Failure> {
-    // Whoever serves a site may have said it elsewhere than on the command line.
-    let name = if site.is_some() { "admin" } else { "--admin" };
-    let mut subject = subject;
-    if let Some(source) = site {
-        let told = source.clone();
-        subject.figures.push(Arc::new(move |figures| told.figures(figures)));
-        subject.site = Some(Arc::new(move || source.status()));
+/// Starts to report to StatsD: the rate of requests, and all figures if they are asked for. How that goes is
+/// a figure, too.
+fn start_reporter(
+    statsd: Statsd,
+    families: Option<StatsdFlavour>,
+    subject: &mut Subject,
+    requests: CounterId,
+) -> Result<StatsdReporter, Blame> {
+    let progress = statsd.progress();
+    subject.figures.push({
+        let progress = progress.clone();
+        Arc::new(move |figures| tell_of_statsd(&progress, figures))
+    });
+    let rate = StatsdLine::new("rps", StatsdValue::Rate(requests)).map_err(statsd_blame)?;
+    let registry = subject.registry.clone();
+    let report = StatsdReport::new(vec![rate], &registry, Instant::now());
+    let mut report = report.map_err(statsd_blame)?;
+    if let Some(flavour) = families {
+        let (subject, warned) = (subject.clone(), AtomicBool::new(false));
+        let of_process = move || {
+            // Asked for once per report, so this is about those before.
+            let series = progress.omitted();
+            if series > 0 && !warned.swap(true, Ordering::Relaxed) {
+                tracing::warn!(series, "StatsD is told of as many series as fit, not of all");
+            }
+            subject.of_process()
+        };
+        report = report.with_families(&registry, flavour, LINES_MAX);
+        report = report.with_process(&registry, of_process);
     }
-    admin::start(config, subject)
-        .map_err(|error| Failure::Run(anyhow::Error::msg(error.to_string()).context(name)))
+    StatsdReporter::spawn_report(statsd, registry, report).map_err(statsd_blame)
+}
+
+fn tell_of_statsd(progress: &StatsdProgress, figures: &mut Figures) {
+    let summary = progress.summary();
+    for (outcome, count) in [("sent", summary.datagrams_sent), ("failed", summary.datagrams_failed)]
+    {
+        let help = "Datagrams for StatsD, by whether the system took them.";
+        figures.counter("corelane_statsd_datagrams_total", help, &[("outcome", outcome)], count);
+    }
+    let help = "Series that a report to StatsD had no room for, at most.";
+    let omitted = progress.omitted() as u64;
+    figures.gauge("corelane_statsd_series_omitted", help, &[], omitted);
 }
 
 /// Says what runs, where, and within which limits.

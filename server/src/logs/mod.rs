@@ -11,8 +11,8 @@ mod program;
 mod queue;
 
 pub use self::access::{
-    AccessConfig, AccessFormat, AccessLane, AccessLog, AccessLogError, AccessLogSlot, AccessRecord,
-    AccessTarget, FormatError,
+    AccessConfig, AccessCounts, AccessFormat, AccessLane, AccessLog, AccessLogError, AccessLogSlot,
+    AccessRecord, AccessTarget, FormatError,
 };
 #[cfg(feature = "http")]
 pub use self::observe::AccessObserver;

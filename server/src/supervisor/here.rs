@@ -8,6 +8,7 @@ use corelane_acceptor::{Address, Open, SocketFile, Targets};
 use corelane_eventloop::{LaneHandle, LaneId, Mio, Nanos, Post, Protocol};
 use corelane_metrics::{Registry, Shard};
 
+use super::lane_metrics::Publisher;
 use super::lane_thread::LaneThread;
 use super::pulse::Pulse;
 use super::{AcceptMode, Doors, StartError, Supervisor};
@@ -46,6 +47,7 @@ impl Supervisor {
             metrics,
             open: Arc::new(Open::new(plan.connections)),
             targets: Arc::new(Targets::new(1)),
+            tally: Arc::default(),
             board: None,
             restarts: Arc::default(),
             stopping: Arc::default(),
@@ -96,6 +98,8 @@ impl<M: Send + 'static> Here<M> {
         thread.doors.clear();
         let shard = Rc::new(thread.registry.shard(0).map_err(io::Error::other)?);
         let mut lane = thread.lane(make(0, shard.clone()), post);
-        thread.turn(&mut driver, &mut lane, &shard, &pulse.beat(0), Some(period), each)
+        let mut publisher = Publisher::new(thread.metrics.clone(), thread.tally.clone());
+        let told = (&mut publisher, &*shard);
+        thread.turn((&mut driver, &mut lane), told, &pulse.beat(0), Some(period), each)
     }
 }

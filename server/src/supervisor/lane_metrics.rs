@@ -1,8 +1,13 @@
 //! A lane's plain counters, published.
 
+use std::sync::Arc;
+
+use corelane_acceptor::AdmissionCounts;
 use corelane_eventloop::{Closed, LaneStats};
 use corelane_mempool::PoolStats;
 use corelane_metrics::{CounterId, GaugeId, HistogramId, RegistryBuilder, Shard, Unit};
+
+use super::admit::{Decisions, PAUSES, Tally};
 
 /// The metrics of lanes, declared once per process.
 #[derive(Clone, Debug)]
@@ -10,6 +15,8 @@ pub struct LaneMetrics {
     busy: [CounterId; BUSY.len()],
     rare: [CounterId; RARE.len()],
     refused: [CounterId; REFUSED.len()],
+    paused: [CounterId; PAUSES.len()],
+    accept_errors: CounterId,
     closed: [CounterId; Closed::NAMES.len()],
     restarts: CounterId,
     turn: HistogramId,
@@ -53,40 +60,56 @@ const RARE: [Definition; 17] = [
     ("corelane_connections_moved_out_total", "Connections to other loops.", |s| s.moved_out),
     ("corelane_connections_accepted_total", "Connections accepted.", |s| s.accepted),
     ("corelane_connections_shed_total", "Connections shed for want of memory.", |s| s.shed),
-    ("corelane_accept_errors_total", "Failed accepts.", |s| s.accept_errors),
+    ("corelane_connections_outbound_total", "Outbound connections established.", |s| s.connected),
     ("corelane_output_paused_total", "Times output passed its high watermark.", |s| s.watermarks),
 ];
 
-/// Why connections were closed at accept.
-const REFUSED: [(&str, Read); 2] = [("limit", |s| s.refused), ("protocol", |s| s.declined)];
+/// Why connections were closed at accept. The first three are those of [`Decisions`].
+const REFUSED: [&str; 4] = ["connections", "rate", "loop_full", "protocol"];
+const LOOP_FULL: usize = 2;
+const PROTOCOL: usize = 3;
 
 /// Grows with each of the rare ones: as long as it is the same, they are. Every one of them only grows.
 #[inline]
 fn rare_sum(s: &LaneStats) -> u64 {
-    [
-        s.stale_events,
-        s.wakes,
-        s.yields,
-        s.timers,
-        s.panics,
-        s.mail_in,
-        s.mail_out,
-        s.mail_refused,
-        s.mail_stale,
-        s.mail_forwarded,
-        s.mail_dropped,
-        s.moved_in,
-        s.moved_out,
-        s.accepted,
-        s.shed,
-        s.accept_errors,
-        s.watermarks,
-        s.refused,
-        s.declined,
-        s.closed_total(),
-    ]
-    .into_iter()
-    .fold(0, u64::wrapping_add)
+    // A figure that is added is busy, or rare.
+    let LaneStats {
+        turns: _,
+        busy: _,
+        events: _,
+        bytes_in: _,
+        bytes_out: _,
+        receives: _,
+        sends: _,
+        stale_events,
+        accepted,
+        refused,
+        declined,
+        full,
+        accept_errors,
+        connected,
+        closed: _,
+        moved_in,
+        moved_out,
+        timers,
+        mail_in,
+        mail_out,
+        mail_refused,
+        mail_stale,
+        mail_forwarded,
+        mail_dropped,
+        wakes,
+        yields,
+        watermarks,
+        shed,
+        panics,
+    } = *s;
+    let connections =
+        [accepted, refused, declined, full, accept_errors, connected, s.closed_total()];
+    let further = [moved_in, moved_out, timers, wakes, yields, watermarks, shed, panics];
+    let mail = [mail_in, mail_out, mail_refused, mail_stale, mail_forwarded, mail_dropped];
+    let all = connections.into_iter().chain(further).chain(mail);
+    all.fold(stale_events, u64::wrapping_add)
 }
 
 impl LaneMetrics {
@@ -99,8 +122,15 @@ impl LaneMetrics {
                 "corelane_connections_refused_total",
                 "Connections closed at accept, by reason.",
                 "reason",
-                REFUSED.map(|(reason, _)| reason),
+                REFUSED,
             ),
+            paused: builder.counter_family(
+                "corelane_accept_pauses_total",
+                "Times nothing was accepted for a while, by reason.",
+                "reason",
+                PAUSES,
+            ),
+            accept_errors: builder.counter("corelane_accept_errors_total", "Failed accepts."),
             turn: builder.histogram(
                 "corelane_loop_turn_nanoseconds",
                 "Time of one turn, from the end of the poll to the end of the flush.",
@@ -130,6 +160,12 @@ impl LaneMetrics {
         self.closed[Closed::Stopped.index()]
     }
 
+    fn add_pauses(&self, shard: &Shard, news: Decisions) {
+        for (&id, pauses) in self.paused.iter().zip(news.paused) {
+            add(shard, id, pauses);
+        }
+    }
+
     pub(super) fn restarted(&self, shard: &Shard) {
         shard.add(self.restarts, 1);
     }
@@ -141,16 +177,26 @@ const METERED: bool = !cfg!(corelane_unmetered);
 /// Publishes what has changed since the last time; a restarted lane begins at zero again.
 pub(super) struct Publisher {
     metrics: LaneMetrics,
+    /// What the lane's admission decides.
+    tally: Arc<Tally>,
     /// As of the last turn.
     busy: [u64; BUSY.len()],
     /// As of the last turn that changed something rare.
     last: LaneStats,
+    decided: Decisions,
     rare_sum: u64,
 }
 
 impl Publisher {
-    pub(super) fn new(metrics: LaneMetrics) -> Publisher {
-        Publisher { metrics, busy: [0; BUSY.len()], last: LaneStats::default(), rare_sum: 0 }
+    pub(super) fn new(metrics: LaneMetrics, tally: Arc<Tally>) -> Publisher {
+        Publisher {
+            metrics,
+            tally,
+            busy: [0; BUSY.len()],
+            last: LaneStats::default(),
+            decided: Decisions::default(),
+            rare_sum: 0,
+        }
     }
 
     /// Once per turn. `mail_waiting` is asked for only if some came.
@@ -166,104 +212,261 @@ impl Publisher {
         if !METERED {
             return;
         }
-        let busy = BUSY.map(|(_, _, read)| read(now));
-        for ((&id, now), last) in self.metrics.busy.iter().zip(busy).zip(self.busy) {
-            shard.add(id, now.wrapping_sub(last));
-        }
+        let before = self.busy;
+        self.publish_busy(shard, now);
         // The second of them is the time that turns took.
-        shard.record(self.metrics.turn, busy[1].wrapping_sub(self.busy[1]));
-        self.busy = busy;
+        shard.record(self.metrics.turn, self.busy[1].wrapping_sub(before[1]));
         shard.set(self.metrics.open, open as i64);
         shard.set(self.metrics.pool_kept, pool.free_bytes as i64);
         shard.set(self.metrics.pool_lent, pool.lent_bytes as i64);
-        let rare_sum = rare_sum(now);
+        let rare_sum = rare_sum(now).wrapping_add(self.tally.sum());
         if rare_sum != self.rare_sum {
             self.rare_sum = rare_sum;
             shard.set(self.metrics.mail_waiting, mail_waiting() as i64);
             self.publish_rare(shard, now);
-            self.last = *now;
         }
     }
 
-    #[inline(never)]
-    fn publish_rare(&self, shard: &Shard, now: &LaneStats) {
-        let add = |id: CounterId, read: Read| {
-            let grown = read(now).wrapping_sub(read(&self.last));
-            if grown > 0 {
-                shard.add(id, grown);
-            }
-        };
-        for (&id, (_, _, read)) in self.metrics.rare.iter().zip(&RARE) {
-            add(id, *read);
+    /// The lane died in the middle of a turn, with so many connections open, which end like this: what it
+    /// counted is not lost with it.
+    pub(super) fn died(&mut self, shard: &Shard, now: &LaneStats, open: usize, how: Closed) {
+        if !METERED {
+            return;
         }
-        for (&id, (_, read)) in self.metrics.refused.iter().zip(&REFUSED) {
-            add(id, *read);
+        let mut now = *now;
+        now.closed[how.index()] += open as u64;
+        self.publish_busy(shard, &now);
+        self.publish_rare(shard, &now);
+    }
+
+    #[inline]
+    fn publish_busy(&mut self, shard: &Shard, now: &LaneStats) {
+        let busy = BUSY.map(|(_, _, read)| read(now));
+        for ((&id, now), last) in self.metrics.busy.iter().zip(busy).zip(self.busy) {
+            shard.add(id, now.wrapping_sub(last));
+        }
+        self.busy = busy;
+    }
+
+    #[inline(never)]
+    fn publish_rare(&mut self, shard: &Shard, now: &LaneStats) {
+        let grown = |read: Read| read(now).wrapping_sub(read(&self.last));
+        for (&id, (_, _, read)) in self.metrics.rare.iter().zip(&RARE) {
+            add(shard, id, grown(*read));
         }
         for (reason, &id) in self.metrics.closed.iter().enumerate() {
-            shard.add(id, now.closed[reason].wrapping_sub(self.last.closed[reason]));
+            add(shard, id, now.closed[reason].wrapping_sub(self.last.closed[reason]));
         }
+        add(shard, self.metrics.accept_errors, grown(|s| s.accept_errors));
+        let decided = self.tally.load();
+        let news = decided.since(self.decided);
+        // The lane knows how many it closed; of a verdict that no connection came for, it is not told.
+        let mut left = grown(|s| s.refused);
+        for (&id, verdicts) in self.metrics.refused.iter().zip(news.shed) {
+            let closed = verdicts.min(left);
+            left -= closed;
+            add(shard, id, closed);
+        }
+        let full = grown(|s| s.full);
+        add(shard, self.metrics.refused[LOOP_FULL], full + left);
+        add(shard, self.metrics.refused[PROTOCOL], grown(|s| s.declined).saturating_sub(full));
+        self.metrics.add_pauses(shard, news);
+        self.decided = decided;
+        self.last = *now;
+    }
+}
+
+/// Publishes what one acceptor for all lanes has counted.
+pub(super) struct AcceptorPublisher {
+    metrics: LaneMetrics,
+    last: (Decisions, u64, u64),
+}
+
+impl AcceptorPublisher {
+    pub(super) fn new(metrics: LaneMetrics) -> AcceptorPublisher {
+        AcceptorPublisher { metrics, last: Default::default() }
+    }
+
+    /// Connections that no lane took were closed like those of a loop that is full.
+    pub(super) fn publish(&mut self, shard: &Shard, counts: AdmissionCounts, undeliverable: u64) {
+        let now = (Decisions::from(counts), counts.errors, undeliverable);
+        if now == self.last {
+            return;
+        }
+        let (decided, errors, untaken) = std::mem::replace(&mut self.last, now);
+        let news = now.0.since(decided);
+        for (&id, closed) in self.metrics.refused.iter().zip(news.shed) {
+            add(shard, id, closed);
+        }
+        add(shard, self.metrics.refused[LOOP_FULL], undeliverable - untaken);
+        add(shard, self.metrics.accept_errors, counts.errors - errors);
+        self.metrics.add_pauses(shard, news);
+    }
+}
+
+fn add(shard: &Shard, id: CounterId, grown: u64) {
+    if grown > 0 {
+        shard.add(id, grown);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use corelane_acceptor::ByCause;
     use corelane_metrics::Registry;
+    use corelane_metrics::registry::APART;
 
     use super::*;
+
+    struct Rig {
+        registry: Registry,
+        shard: Shard,
+        metrics: LaneMetrics,
+        tally: Arc<Tally>,
+    }
+
+    impl Rig {
+        fn new() -> Rig {
+            let mut builder = Registry::builder();
+            let metrics = LaneMetrics::declare(&mut builder);
+            let registry = builder.build().unwrap();
+            let shard = registry.shard(0).unwrap();
+            Rig { registry, shard, metrics, tally: Arc::default() }
+        }
+
+        fn publisher(&self) -> Publisher {
+            Publisher::new(self.metrics.clone(), self.tally.clone())
+        }
+
+        fn total(&self) -> u64 {
+            self.registry.snapshot().counters().iter().map(|counter| counter.total()).sum()
+        }
+
+        fn by_reason<const N: usize>(&self, ids: [CounterId; N]) -> [u64; N] {
+            ids.map(|id| self.registry.counter_total(id))
+        }
+    }
+
+    /// Every figure there is: one that is added does not compile before it is here.
+    fn figures(stats: &mut LaneStats) -> Vec<&mut u64> {
+        let LaneStats {
+            turns,
+            busy,
+            events,
+            stale_events,
+            accepted,
+            refused,
+            declined,
+            full,
+            accept_errors,
+            connected,
+            closed,
+            moved_in,
+            moved_out,
+            bytes_in,
+            bytes_out,
+            receives,
+            sends,
+            timers,
+            mail_in,
+            mail_out,
+            mail_refused,
+            mail_stale,
+            mail_forwarded,
+            mail_dropped,
+            wakes,
+            yields,
+            watermarks,
+            shed,
+            panics,
+        } = stats;
+        let mut all = vec![turns, busy, events, stale_events, accepted, refused, declined, full];
+        all.extend([accept_errors, connected, moved_in, moved_out, bytes_in, bytes_out, receives]);
+        all.extend([sends, timers, mail_in, mail_out, mail_refused, mail_stale, mail_forwarded]);
+        all.extend([mail_dropped, wakes, yields, watermarks, shed, panics]);
+        all.extend(closed);
+        all
+    }
 
     /// Whatever grows is published, at once and once: also what is rare.
     #[test]
     fn every_figure_is_published() {
-        let mut builder = Registry::builder();
-        let metrics = LaneMetrics::declare(&mut builder);
-        let registry = builder.build().unwrap();
-        let shard = registry.shard(0).unwrap();
-        let mut publisher = Publisher::new(metrics.clone());
+        let rig = Rig::new();
+        let mut publisher = rig.publisher();
         let mut publish = |now: &LaneStats, mail| {
-            publisher.publish(&shard, now, 3, PoolStats::default(), || mail);
+            publisher.publish(&rig.shard, now, 3, PoolStats::default(), || mail);
         };
         let mut now = LaneStats::default();
-        let steps: [fn(&mut LaneStats); 27] = [
-            |s| s.turns += 1,
-            |s| s.busy += 1,
-            |s| s.events += 1,
-            |s| s.stale_events += 1,
-            |s| s.accepted += 1,
-            |s| s.refused += 1,
-            |s| s.declined += 1,
-            |s| s.accept_errors += 1,
-            |s| s.closed[4] += 1,
-            |s| s.moved_in += 1,
-            |s| s.moved_out += 1,
-            |s| s.bytes_in += 1,
-            |s| s.bytes_out += 1,
-            |s| s.receives += 1,
-            |s| s.sends += 1,
-            |s| s.timers += 1,
-            |s| s.mail_in += 1,
-            |s| s.mail_out += 1,
-            |s| s.mail_refused += 1,
-            |s| s.mail_stale += 1,
-            |s| s.mail_forwarded += 1,
-            |s| s.mail_dropped += 1,
-            |s| s.wakes += 1,
-            |s| s.yields += 1,
-            |s| s.watermarks += 1,
-            |s| s.shed += 1,
-            |s| s.panics += 1,
-        ];
-        let total = || registry.snapshot().counters().iter().map(|c| c.total()).sum::<u64>();
-        for (count, step) in (1..).zip(steps) {
-            step(&mut now);
+        let count = figures(&mut now).len();
+        for figure in 0..count {
+            *figures(&mut now)[figure] += 1;
             publish(&now, 5);
-            assert_eq!(total(), count);
+            assert_eq!(rig.total(), figure as u64 + 1, "figure {figure}");
             publish(&now, 0);
-            assert_eq!(total(), count, "twice is not twice as much");
+            assert_eq!(rig.total(), figure as u64 + 1, "twice is not twice as much");
         }
-        let snapshot = registry.snapshot();
-        assert_eq!(snapshot.gauge_by_id(metrics.open).unwrap().total(), 3);
-        assert_eq!(snapshot.gauge_by_id(metrics.mail_waiting).unwrap().total(), 5);
-        let turns = snapshot.histogram_by_id(metrics.turn).unwrap().merged().clone();
-        assert_eq!((turns.count(), turns.max()), (54, 1));
+        let snapshot = rig.registry.snapshot();
+        assert_eq!(snapshot.gauge_by_id(rig.metrics.open).unwrap().total(), 3);
+        assert_eq!(snapshot.gauge_by_id(rig.metrics.mail_waiting).unwrap().total(), 5);
+        let turns = snapshot.histogram_by_id(rig.metrics.turn).unwrap().merged().clone();
+        assert_eq!((turns.count(), turns.max()), (2 * count as u64, 1));
+    }
+
+    fn counts(shed: ByCause, paused: ByCause, error_pauses: u64) -> AdmissionCounts {
+        AdmissionCounts { shed, paused, error_pauses, ..AdmissionCounts::default() }
+    }
+
+    #[test]
+    fn refusals_and_pauses_have_their_reasons() {
+        let rig = Rig::new();
+        let mut publisher = rig.publisher();
+        let mut publish = |now: &LaneStats| {
+            publisher.publish(&rig.shard, now, 0, PoolStats::default(), || 0);
+        };
+        // Verdicts that nobody came for are not refusals, neither now nor later.
+        let none = ByCause::default();
+        rig.tally.store(counts(ByCause { connections: 1, ..none }, none, 0));
+        publish(&LaneStats::default());
+        rig.tally.store(counts(ByCause { connections: 1, rate: 3, ..none }, none, 0));
+        let mut now = LaneStats { refused: 2, declined: 5, full: 4, ..LaneStats::default() };
+        publish(&now);
+        assert_eq!(rig.by_reason(rig.metrics.refused), [0, 2, 4, 1]);
+        let shed = ByCause { connections: 4, loop_full: 2, rate: 3 };
+        let paused = ByCause { connections: 5, rate: 6, loop_full: 7 };
+        rig.tally.store(counts(shed, paused, 8));
+        now.refused = 7;
+        publish(&now);
+        assert_eq!(rig.by_reason(rig.metrics.refused), [3, 2, 6, 1]);
+        assert_eq!(rig.by_reason(rig.metrics.paused), [5, 6, 7, 8]);
+    }
+
+    #[test]
+    fn what_one_acceptor_counts_has_the_same_names() {
+        let rig = Rig::new();
+        let shard = rig.registry.shard(APART).unwrap();
+        let mut publisher = AcceptorPublisher::new(rig.metrics.clone());
+        let cause = ByCause { connections: 1, rate: 2, loop_full: 3 };
+        let counts = AdmissionCounts { errors: 9, ..counts(cause, cause, 4) };
+        publisher.publish(&shard, counts, 10);
+        publisher.publish(&shard, counts, 10);
+        assert_eq!(rig.by_reason(rig.metrics.refused), [1, 2, 13, 0]);
+        assert_eq!(rig.by_reason(rig.metrics.paused), [1, 2, 3, 4]);
+        assert_eq!(rig.by_reason([rig.metrics.accept_errors]), [9]);
+    }
+
+    #[test]
+    fn a_lane_that_dies_loses_no_count_and_its_successor_goes_on() {
+        let rig = Rig::new();
+        let mut publisher = rig.publisher();
+        let mut now = LaneStats { turns: 1, accepted: 4, bytes_in: 9, ..LaneStats::default() };
+        publisher.publish(&rig.shard, &now, 4, PoolStats::default(), || 0);
+        now.bytes_in += 5;
+        now.timers += 1;
+        publisher.died(&rig.shard, &now, 4, Closed::Panicked);
+        let closed = || rig.by_reason([rig.metrics.closed[Closed::Panicked.index()]]);
+        assert_eq!((closed(), rig.total()), ([4], 1 + 4 + 14 + 1 + 4));
+        let now = LaneStats { bytes_in: 2, accepted: 1, ..LaneStats::default() };
+        rig.publisher().publish(&rig.shard, &now, 1, PoolStats::default(), || 0);
+        assert_eq!((closed(), rig.total()), ([4], 24 + 3));
     }
 }

@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use corelane_acceptor::{Admission, Listener, Open, Targets};
 use corelane_eventloop::{
-    self as eventloop, Admit, Driver, Lane, LaneId, ListenOptions, ListenerId, Mio, Nanos, Post,
-    Protocol, affinity,
+    self as eventloop, Admit, Closed, Driver, Lane, LaneId, ListenOptions, ListenerId, Mio, Nanos,
+    Post, Protocol, affinity,
 };
 use corelane_mempool::{Pool, PoolConfig};
 use corelane_metrics::{Registry, Shard};
 
 use super::RETRY_PAUSE;
-use super::admit::{HandedOver, LaneAdmission};
+use super::admit::{HandedOver, LaneAdmission, Tally};
 use super::balance::{Balancer, Board};
 use super::lane_metrics::{LaneMetrics, Publisher};
 use super::plan::{AcceptMode, Plan};
@@ -43,6 +43,8 @@ pub(super) struct LaneThread {
     pub(super) metrics: LaneMetrics,
     pub(super) open: Arc<Open>,
     pub(super) targets: Arc<Targets>,
+    /// What the lane's admission decides, where it has one.
+    pub(super) tally: Arc<Tally>,
     /// Where lanes compare how busy they are, if connections are to move.
     pub(super) board: Option<Arc<Board>>,
     pub(super) restarts: Arc<AtomicU64>,
@@ -94,15 +96,25 @@ impl LaneThread {
             let shard = Rc::new(self.registry.shard(id.into()).map_err(io::Error::other)?);
             let mut lane = self.lane(make(id, shard.clone()), post);
             // The lane survives a panic of its engine just long enough to give back its post.
-            match catch_unwind(AssertUnwindSafe(|| {
-                self.turn(&mut driver, &mut lane, &shard, beat, None, || ())
+            let mut publisher = Publisher::new(self.metrics.clone(), self.tally.clone());
+            let how = match catch_unwind(AssertUnwindSafe(|| {
+                self.turn((&mut driver, &mut lane), (&mut publisher, &shard), beat, None, || ())
             })) {
                 Ok(Ok(())) => return Ok(()),
-                Ok(Err(error)) => tracing::error!(lane = id, %error, "the lane's poll failed"),
-                Err(_) => tracing::error!(lane = id, "the lane panicked"),
-            }
+                Ok(Err(error)) => {
+                    tracing::error!(lane = id, %error, "the lane's poll failed");
+                    Closed::Lost(error.kind())
+                }
+                Err(_) => {
+                    tracing::error!(lane = id, "the lane panicked");
+                    Closed::Panicked
+                }
+            };
+            publisher.died(&shard, lane.stats(), lane.len(), how);
             // Connections handed over meanwhile wait for the successor.
             post = lane.into_post();
+            // The engine, which is gone now, may have moved some until then.
+            shard.clear_gauges();
             // The word to stop may have died with the lane, and no connection is left to wait for.
             if self.is_stopping() {
                 tracing::error!(
@@ -131,14 +143,12 @@ impl LaneThread {
     /// Turns a lane until it has stopped. A turn waits so long at most, and is followed by `each`.
     pub(super) fn turn<P: Protocol>(
         &mut self,
-        driver: &mut Mio,
-        lane: &mut Lane<P>,
-        shard: &Shard,
+        (driver, lane): (&mut Mio, &mut Lane<P>),
+        (publisher, shard): (&mut Publisher, &Shard),
         beat: &Beat,
         wait: Option<Nanos>,
         mut each: impl FnMut(),
     ) -> io::Result<()> {
-        let mut publisher = Publisher::new(self.metrics.clone());
         let id = lane.handle().lane();
         let mut balancer = self.board.clone().map(Balancer::new);
         let mut finished = false;
@@ -200,7 +210,8 @@ impl LaneThread {
                 if let (Some(rate), Some(lanes)) = (config.accept_rate, lanes) {
                     config.accept_rate = Some(rate.share(lanes));
                 }
-                Box::new(LaneAdmission(Admission::new(config, self.open.clone())))
+                let admission = Admission::new(config, self.open.clone());
+                Box::new(LaneAdmission::new(admission, self.tally.clone()))
             }
             AcceptMode::Dispatch(_) => Box::new(HandedOver {
                 open: self.open.clone(),

@@ -61,6 +61,7 @@ use corelane_eventloop::{
     Full, LaneHandle, LaneId, ListenOptions, ListenerId, Nanos, Post, Protocol, Socket, TraceDesk,
 };
 use corelane_mempool::Budget;
+use corelane_metrics::registry::APART;
 use corelane_metrics::{CounterId, Registry, RegistryBuilder, Shard};
 
 pub use self::here::Here;
@@ -69,10 +70,14 @@ pub use self::lane_metrics::LaneMetrics;
 pub use self::plan::{AcceptMode, Door, Plan};
 pub use self::pulse::Pulse;
 
+use self::lane_metrics::AcceptorPublisher;
 use self::lane_thread::LaneThread;
 
 /// How long a part that failed rests before it tries again.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long the one acceptor for all lanes waits for connections before it looks whether it is to stop.
+const ACCEPT_WAIT: Duration = Duration::from_millis(100);
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -180,6 +185,7 @@ impl Supervisor {
                 metrics: metrics.clone(),
                 open: open.clone(),
                 targets: targets.clone(),
+                tally: Arc::default(),
                 board: board.clone(),
                 restarts: server.restarts.clone(),
                 stopping: server.stopper.accepting_ends.clone(),
@@ -194,11 +200,10 @@ impl Supervisor {
             server.dispatch(shared, placer, admission, &targets, &plan.doors)?;
         }
         for (index, (thread, post, driver)) in lanes.into_iter().enumerate() {
-            let name = format!("{}-{index}", plan.name);
             let beat = pulse.beat(index);
             let make = make.clone();
             let run = move || thread.run(&*make, post, driver, beat);
-            match thread::Builder::new().name(name).spawn(run) {
+            match thread::Builder::new().name(format!("{}-{index}", plan.name)).spawn(run) {
                 Ok(thread) => server.threads.push(thread),
                 Err(error) => {
                     server.stop(Nanos::ZERO);
@@ -231,6 +236,7 @@ impl Doors {
         let config = ListenConfig {
             backlog: plan.backlog,
             unsent_bytes: plan.unsent_bytes,
+            unix_mode: plan.unix_mode,
             ..ListenConfig::default()
         };
         for (id, door) in plan.doors.iter().enumerate() {
@@ -478,14 +484,20 @@ impl Server {
         };
         let mut dispatcher =
             Dispatcher::new(listeners, placer, admission, targets.clone(), deliver);
+        let shard = self.registry.shard(APART).map_err(io::Error::other)?;
+        let mut publisher = AcceptorPublisher::new(self.metrics.clone());
         let stopper = self.stopper.clone();
         stopper.dispatching.store(true, Ordering::SeqCst);
         let thread = thread::Builder::new().name("acceptor".into()).spawn(move || {
             let start = Instant::now();
             let clock = || start.elapsed().as_nanos() as u64;
             while !stop.load(Ordering::SeqCst) {
-                match catch_unwind(AssertUnwindSafe(|| dispatcher.run(&stop, clock))) {
-                    Ok(Ok(())) => break,
+                let turn = || dispatcher.turn(ACCEPT_WAIT, clock);
+                let ended = catch_unwind(AssertUnwindSafe(turn));
+                let undeliverable = dispatcher.counts().undeliverable;
+                publisher.publish(&shard, dispatcher.admission().counts(), undeliverable);
+                match ended {
+                    Ok(Ok(())) => continue,
                     Ok(Err(error)) => tracing::error!(%error, "accepting failed; trying again"),
                     Err(_) => tracing::error!("the acceptor panicked; it goes on"),
                 }

@@ -65,6 +65,8 @@ pub struct Plan {
     /// Bytes of a connection's output that the kernel takes before it can send them; 0 for as many as
     /// it likes. Default 64 KiB, Linux only.
     pub unsent_bytes: u32,
+    /// Permissions of the files of Unix sockets, such as `0o600`. Default: what the process's umask leaves.
+    pub unix_mode: Option<u32>,
     /// The limits of each lane.
     pub lane: LaneConfig,
     /// What the buffers of all lanes count against. Beyond 7/8 of it, connections are shed. Default:
@@ -103,6 +105,7 @@ impl Plan {
             admission: AdmissionConfig::default(),
             backlog: 4096,
             unsent_bytes: 64 * 1024,
+            unix_mode: None,
             lane: LaneConfig::default(),
             budget: Budget::new(memory::default_budget()),
             preallocate: 0,

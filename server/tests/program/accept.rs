@@ -86,3 +86,58 @@ fn connections_beyond_the_limit_wait_or_are_shed() {
         program.stop();
     }
 }
+
+/// A client that says something at once: the kernel may keep silent ones. It may be turned away by then.
+fn comes(program: &Program) -> Client {
+    let mut client = program.connect();
+    let _ = std::io::Write::write_all(&mut client.stream, GET);
+    client
+}
+
+#[test]
+fn who_was_turned_away_is_counted_in_every_mode() {
+    for mode in ["reuseport", "hash", "hash-port", "round-robin", "least"] {
+        let start = |further: &[&str]| {
+            let mut args = vec!["--admin", "127.0.0.1:0", "--accept", mode];
+            args.extend(further);
+            Program::fixed(&args)
+        };
+        let count = |program: &Program, name: &str, reason| {
+            Status::of(program).counter(name, &[("reason", reason)])
+        };
+        let refused = "corelane_connections_refused_total";
+        for (limit, reason) in
+            [(["--max-connections", "1"], "connections"), (["--accept-rate", "1"], "rate")]
+        {
+            let program = start(&[&limit[..], &["--overload", "shed"]].concat());
+            let mut clients = Vec::new();
+            wait_until("one is turned away", || {
+                clients.push(comes(&program));
+                count(&program, refused, reason) > 0
+            });
+            let accepted = || Status::of(&program).accepted().iter().sum::<u64>();
+            wait_until("all are counted", || {
+                accepted() + count(&program, refused, reason) == clients.len() as u64
+            });
+            for other in ["connections", "rate", "loop_full", "protocol"] {
+                let none = count(&program, refused, other) == 0;
+                assert_eq!(none, other != reason, "{mode}: {other}");
+            }
+            let line = format!("{refused}{{reason=\"{reason}\"}} ");
+            let metrics = program.admin().get("/metrics");
+            let told = metrics.text().lines().find_map(|told| told.strip_prefix(&line));
+            assert_ne!(told, Some("0"), "{mode}");
+            assert!(told.is_some(), "{mode}");
+            program.stop();
+        }
+        let program = start(&["--max-connections", "1"]);
+        let mut first = program.connect();
+        assert_eq!(first.ask(GET).status, 200);
+        let _waits = comes(&program);
+        let pauses = "corelane_accept_pauses_total";
+        wait_until("the pause is counted", || count(&program, pauses, "connections") > 0);
+        assert_eq!(count(&program, refused, "connections"), 0, "{mode}");
+        drop(first);
+        program.stop();
+    }
+}

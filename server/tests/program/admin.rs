@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::client::{Client, GET};
-use crate::process::{Program, scratch, wait_until};
+use crate::process::{Program, corelane, finish, scratch, wait_until};
 
 /// What `/status` says.
 pub(crate) struct Status(Value);
@@ -168,6 +168,8 @@ fn on_a_unix_socket() {
     let path = scratch("admin.sock");
     let program = Program::fixed(&["--admin", &format!("unix:{}", path.display())]);
     assert_eq!(Client::connect_unix(&path).get("/health").text(), "ok\n");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600, "{mode:o}");
     program.stop();
     assert!(!path.exists(), "the socket's file is removed at the end");
 }
@@ -238,6 +240,67 @@ fn other_names_that_point_here_get_nothing() {
     program.stop();
 }
 
+#[test]
+fn pages_of_other_sites_change_nothing() {
+    let program = Program::fixed(&["--admin", "127.0.0.1:0"]);
+    let ask = |method: &str, path: &str, fields: &str, body: &str| {
+        let length = body.len();
+        let response = program.admin().ask(format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost:9080\r\n{fields}Content-Length: {length}\r\n\r\n\
+             {body}"
+        ));
+        response.status
+    };
+    let foreign = [
+        "Origin: http://attacker.example\r\n",
+        "Origin: null\r\n",
+        "Origin: http://localhost:3000\r\n",
+        "Origin: http://localhost:9080.attacker.example\r\n",
+        "Sec-Fetch-Site: cross-site\r\n",
+        "Sec-Fetch-Site: same-site\r\n",
+        "Sec-Fetch-Site: none\r\nOrigin: https://attacker.example\r\n",
+    ];
+    for (number, fields) in foreign.into_iter().enumerate() {
+        let peer = format!("127.0.0.1:{}", 4_000 + number);
+        assert_eq!(ask("POST", "/traces", fields, &peer), 403, "{fields}");
+        assert_eq!(ask("PUT", "/log-level", fields, "off"), 403, "{fields}");
+        assert_eq!(ask("GET", "/health", fields, ""), 200, "links may lead here: {fields}");
+    }
+    assert_eq!(program.admin().get("/log-level").text(), "info\n");
+    let own = [
+        "",
+        "Origin: http://localhost:9080\r\nSec-Fetch-Site: same-origin\r\n",
+        "Sec-Fetch-Site: none\r\n",
+    ];
+    for (number, fields) in own.into_iter().enumerate() {
+        let peer = format!("127.0.0.1:{}", 5_000 + number);
+        assert_eq!(ask("POST", "/traces", fields, &peer), 201, "{fields}");
+        assert_eq!(ask("PUT", "/log-level", fields, "info"), 200, "{fields}");
+    }
+    program.stop();
+}
+
+#[test]
+fn one_token_not_two() {
+    const TOKEN: &str = "3fzK9vWqLr0uX2bN";
+    let file = scratch("admin-token-besides");
+    std::fs::write(&file, TOKEN).unwrap();
+    let (path, folder) = (file.to_str().unwrap(), std::env::temp_dir());
+    for command in
+        [&["fixed"][..], &["echo"], &["broadcast"], &["static", folder.to_str().unwrap()]]
+    {
+        let options = ["--port", "0", "--admin", "127.0.0.1:0", "--admin-token-file", path];
+        let mut command = corelane(&[command, &options[..]].concat());
+        command.env("CORELANE_ADMIN_TOKEN", TOKEN);
+        let finished = finish(command);
+        // Wrong usage, or a wrong configuration.
+        assert!(matches!(finished.code, Some(2 | 78)), "{finished:?}");
+        let told = finished.stderr.contains("besides") && finished.stderr.contains("leave out one");
+        assert!(told && !finished.stderr.contains(TOKEN), "{}", finished.stderr);
+    }
+    std::fs::remove_file(file).unwrap();
+}
+
 /// An answer with this token shown, or none.
 fn ask_with(client: &mut Client, path: &str, token: Option<&str>) -> crate::client::Response {
     let field = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
@@ -271,6 +334,12 @@ fn beyond_loopback_whoever_asks_shows_a_token() {
                 let expected = if status == 200 && path == "/nothing" { 404 } else { status };
                 assert_eq!(response.status, expected, "{path} {token:?}");
                 assert!(!response.text().contains(TOKEN));
+                let why = match (token, status) {
+                    (Some(_), 401) => "the token is not accepted: it is not the one of this server",
+                    (None, _) => "a token is needed",
+                    _ => "",
+                };
+                assert!(response.text().contains(why), "{}", response.text());
             }
         }
         let announced = program.announcement.clone();

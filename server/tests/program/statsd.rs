@@ -3,8 +3,11 @@
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
+use crate::admin::Status;
 use crate::client::GET;
-use crate::process::Program;
+use crate::process::{Program, Scratch, corelane, wait_until};
 
 /// Hears every datagram until there is none for a while; each with the time it came at.
 struct Ear(UdpSocket);
@@ -121,8 +124,11 @@ fn a_target_that_nobody_listens_on_does_no_harm() {
 #[test]
 fn all_figures_are_reported_if_asked_for() {
     for (form, expected) in [
-        ("plain", "corelane.http_route_requests.route.fixed:3|c"),
-        ("dogstatsd", "corelane.http_route_requests:3|c|#route:fixed"),
+        ("plain", ["corelane.http_route_requests.route.fixed:3|c", "corelane.version.version."]),
+        (
+            "dogstatsd",
+            ["corelane.http_route_requests:3|c|#route:fixed", "corelane.version:1|g|#version:"],
+        ),
     ] {
         let ear = Ear::new();
         let options =
@@ -135,9 +141,51 @@ fn all_figures_are_reported_if_asked_for() {
         program.stop();
         // All that was counted is reported at the exit, in as many datagrams as it takes.
         let mut lines = Vec::new();
-        while !lines.iter().any(|line: &String| line == expected) {
+        let told = |lines: &[String], start: &str| lines.iter().any(|line| line.starts_with(start));
+        let process = ["corelane.budget_used_bytes:", "corelane.statsd_series_omitted:0|g"];
+        let all: Vec<&str> = expected.into_iter().chain(process).collect();
+        while !all.iter().all(|start| told(&lines, start)) {
             lines.extend(ear.hear().lines().map(str::to_owned));
         }
-        assert!(lines.iter().any(|line| line.starts_with("corelane.rps:")), "{lines:?}");
+        assert!(told(&lines, "corelane.rps:"), "{lines:?}");
     }
+}
+
+#[test]
+fn nothing_is_left_out_in_silence() {
+    let ear = Ear::new();
+    let start = |families: &str, tags: &[String]| {
+        let statsd = ear.target();
+        let metrics =
+            json!({ "statsd": statsd, "interval": "50ms", "families": families, "tags": tags });
+        let config = json!({
+            "listeners": ["127.0.0.1:0"],
+            "workers": 1,
+            "pin": false,
+            "admin": "127.0.0.1:0",
+            "metrics": metrics,
+            "routes": [{ "path": "/", "name": "x".repeat(200), "fixed": { "body": "x" } }],
+        });
+        let file = Scratch::new("statsd.json", config.to_string().as_bytes());
+        let program = Program::start(corelane(&["serve", "--config", file.path()]));
+        assert_eq!(program.connect().ask(GET).status, 200);
+        program
+    };
+    let omitted = |program: &Program| Status::of(program).gauge("corelane_statsd_series_omitted");
+    let program = start("plain", &[]);
+    // A name is cut where there is no room for more.
+    let cut = format!("corelane.http_route_requests.route.{}:1|c", "x".repeat(90));
+    let mut heard = String::new();
+    while !heard.contains(&cut) {
+        heard.push_str(&ear.hear());
+        heard.push('\n');
+    }
+    assert_eq!(omitted(&program), 0);
+    program.stop();
+    // Tags have their limit together: those of all lines leave no room for the route's.
+    let program = start("dogstatsd", &[format!("k:{}", "v".repeat(340))]);
+    wait_until("it is told how many are left out", || omitted(&program) > 0);
+    program.terminate();
+    let stderr = program.wait().stderr;
+    assert_eq!(stderr.matches("as many series as fit").count(), 1, "{stderr}");
 }

@@ -99,6 +99,14 @@ struct Sent {
     ids: [HistogramId; 3],
 }
 
+impl Drop for HttpCounters {
+    /// What a lane that dies in the middle of a turn has counted is not lost with it.
+    fn drop(&mut self) {
+        self.publish_answered();
+        self.publish_latencies();
+    }
+}
+
 impl HttpCounters {
     /// Counts into this lane's shard.
     pub fn new(metrics: HttpMetrics, shard: Rc<Shard>) -> HttpCounters {
@@ -252,7 +260,8 @@ impl HttpCounters {
     fn find_listener(&mut self, number: u16) -> CounterId {
         let id = self.metrics.listener(number);
         let at = usize::from(number);
-        if at < super::LISTENERS_MAX {
+        // Outbound connections have no listener, and no place in this list.
+        if number != u16::MAX {
             self.listeners.resize(self.listeners.len().max(at + 1), None);
             self.listeners[at] = Some(id);
         }

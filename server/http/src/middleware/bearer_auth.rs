@@ -133,7 +133,7 @@ fn refused(realm: &str, error: &BearerError) -> Response {
     match error {
         BearerError::InvalidToken(why) => {
             let attributes = [("error", "invalid_token"), ("error_description", why)];
-            refusal(realm, 401, "the token is not accepted", &attributes)
+            refusal(realm, 401, &format!("the token is not accepted: {why}"), &attributes)
         }
         BearerError::InsufficientScope(scope) => {
             let attributes = [("error", "insufficient_scope"), ("scope", scope)];

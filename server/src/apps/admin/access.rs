@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use corelane_http::middleware::{BearerAuth, BearerError, MiddlewareError, User};
 use corelane_http::web::{Before, Middleware, Request, Response};
+use corelane_parser::http1::Method;
 
 /// The fewest characters of a token: of letters and digits drawn at random, 16 are 95 bits.
 const CHARACTERS_MIN: usize = 16;
@@ -97,13 +98,14 @@ pub(super) fn bearer(token: Token) -> Result<BearerAuth, MiddlewareError> {
     })
 }
 
-/// Lets in who asks for this machine: by an IP address or as localhost. A page of another site, whose
-/// name was made to point here (DNS rebinding), asks for that name.
-pub(super) struct OwnNames;
+/// Keeps out what another site's page has a browser ask. Who asks for this machine, by an IP address or as
+/// localhost, is let in: a page whose name was made to point here (DNS rebinding) asks for that name. And
+/// what changes something is not taken from a page of elsewhere, which a browser says.
+pub(super) struct OwnPages;
 
-impl Middleware for OwnNames {
+impl Middleware for OwnPages {
     fn name(&self) -> &'static str {
-        "own-names"
+        "own-pages"
     }
 
     fn before(&self, request: &Request<'_>) -> Before {
@@ -113,9 +115,28 @@ impl Middleware for OwnNames {
                 "admin pages are asked for by IP address or as localhost: so no other site can have \
                  a browser ask",
             )),
+            _ if changes(request) && is_foreign(request) => Before::Answer(Response::problem(
+                403,
+                "what changes something is not taken from pages of other sites",
+            )),
             _ => Before::Next,
         }
     }
+}
+
+fn changes(request: &Request<'_>) -> bool {
+    !matches!(request.method(), Method::Get | Method::Head | Method::Options)
+}
+
+/// Whether a page of another site asks. Programs that are no browser send neither field.
+fn is_foreign(request: &Request<'_>) -> bool {
+    let own = request.authority().unwrap_or_default();
+    let by_site = |site: &[u8]| !matches!(site, b"same-origin" | b"none");
+    let by_origin = |origin: &[u8]| {
+        let host = [&b"http://"[..], b"https://"].iter().find_map(|s| origin.strip_prefix(*s));
+        !host.is_some_and(|host| host.eq_ignore_ascii_case(own.as_bytes()))
+    };
+    request.headers("Sec-Fetch-Site").any(by_site) || request.headers("Origin").any(by_origin)
 }
 
 /// Whether an authority is an IP address or localhost, with or without a port.

@@ -70,6 +70,9 @@ pub fn paths() -> String {
     paths.join(", ")
 }
 
+/// Permissions of the pages' Unix socket: its owner's.
+const SOCKET_MODE: u32 = 0o600;
+
 /// Connections that the admin listener has at most.
 const CONNECTIONS: usize = 256;
 
@@ -79,7 +82,8 @@ const BODY_BYTES: u64 = 16 * 1024;
 /// Who may ask, and where.
 #[derive(Clone, Debug)]
 pub struct AdminConfig {
-    /// Where the pages are. Without a token: a loopback address or a Unix socket.
+    /// Where the pages are. Without a token: a loopback address or a Unix socket, which only the user that
+    /// the server runs as may connect to (and root).
     pub address: Address,
     /// What whoever asks must show (`Authorization: Bearer`), wherever the pages are.
     pub token: Option<Token>,
@@ -112,6 +116,7 @@ pub fn start(config: AdminConfig, subject: Subject) -> Result<Server, StartError
     plan.lanes = 1;
     plan.cores.clear();
     plan.connections = CONNECTIONS;
+    plan.unix_mode = Some(SOCKET_MODE);
     let mut supervisor = Supervisor::new(plan);
     let names = supervisor.listener_names();
     let metrics = HttpMetrics::declare(supervisor.metrics()).with_listeners(names);
@@ -151,7 +156,7 @@ fn app(
     }
     routes = routes.nest("", guarded).with(BodyLimit::new(BODY_BYTES));
     if named {
-        routes = routes.with(access::OwnNames);
+        routes = routes.with(access::OwnPages);
     }
     #[cfg(feature = "cli")]
     {

@@ -34,10 +34,10 @@ fn status(subject: &Subject) -> Value {
             "written": log.counts().written,
             "dropped": log.counts().dropped,
         })),
-        "access_log": subject.access_log.get().map(|log| json!({
-            "written": log.written(),
-            "dropped": log.dropped(),
-            "errors": log.errors(),
+        "access_log": subject.access_log.counts().map(|log| json!({
+            "written": log.written,
+            "dropped": log.dropped,
+            "errors": log.errors,
         })),
         "metrics": json::status(&figures::all(subject), &ProcessFigures::read()),
     })

@@ -4,13 +4,14 @@ mod clock;
 mod escape;
 mod format;
 mod record;
+mod slot;
 mod target;
 mod variable;
 mod writer;
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use corelane_acceptor::Address;
@@ -19,6 +20,7 @@ use rtrb::{Producer, RingBuffer};
 
 pub use self::format::{AccessFormat, FormatError};
 pub use self::record::AccessRecord;
+pub use self::slot::{AccessCounts, AccessLogSlot};
 pub use self::target::AccessTarget;
 
 use self::clock::Clock;
@@ -143,6 +145,11 @@ impl AccessLog {
         self.0.shared.flush(within)
     }
 
+    /// Whether this is the same log.
+    fn is(&self, other: &AccessLog) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Records written.
     pub fn written(&self) -> u64 {
         read(&self.0.shared.written)
@@ -156,51 +163,6 @@ impl AccessLog {
     /// Failed writes. What they were to write is tried again.
     pub fn errors(&self) -> u64 {
         read(&self.0.shared.errors)
-    }
-}
-
-/// A place for the access log in force, which may be empty, and filled again by a reload. Clones are the
-/// same place. For what happens rarely; lanes keep their ends.
-#[derive(Clone, Default)]
-pub struct AccessLogSlot(Arc<Mutex<Place>>);
-
-#[derive(Default)]
-struct Place {
-    log: Option<AccessLog>,
-    /// Where the server listens, once that is known.
-    addresses: Vec<Address>,
-}
-
-impl AccessLogSlot {
-    /// Puts a log there, or none.
-    pub fn set(&self, log: Option<AccessLog>) {
-        let mut place = self.lock();
-        if let Some(log) = log.as_ref().filter(|_| !place.addresses.is_empty()) {
-            log.listening_on(&place.addresses);
-        }
-        let before = std::mem::replace(&mut place.log, log);
-        drop(place);
-        // Outside of the lock: the last handle of a log waits for its end to be written.
-        drop(before);
-    }
-
-    /// Tells the log that is there, and every later one, where the server listens
-    /// ([`AccessLog::listening_on`]).
-    pub fn listening_on(&self, addresses: &[Address]) {
-        let mut place = self.lock();
-        place.addresses = addresses.to_vec();
-        if let Some(log) = &place.log {
-            log.listening_on(addresses);
-        }
-    }
-
-    /// The log that is there.
-    pub fn get(&self) -> Option<AccessLog> {
-        self.lock().log.clone()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Place> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
