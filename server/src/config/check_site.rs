@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use corelane_http::RouteNames;
 use corelane_http::middleware::Users;
 use corelane_parser::http1::encode::EncodeError;
 
@@ -74,6 +75,12 @@ fn routes(routes: &[Route], path: &str, has_root: bool, found: &mut Found) {
         if let Some(first) = patterns.insert(pattern, path.clone()) {
             let message = format!("the same path as that of `{first}`");
             found.error(key_path(&path, "path"), message);
+        }
+        if let Some(name) = route.name.as_deref().filter(|name| RouteNames::RESERVED.contains(name))
+        {
+            let message =
+                format!("`{name}` stands for requests of no route, or of many: choose another");
+            found.error(key_path(&path, "name"), message);
         }
         middleware(&route.middleware, &key_path(&path, "middleware"), found);
     }

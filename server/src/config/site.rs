@@ -30,7 +30,7 @@ section! {
         /// A path with parameters: `/about`, `/users/{id}`, `/old/{*rest}`. A `static` route has none,
         /// and takes everything below its path.
         path: RoutePath => Hot;
-        /// What metrics and logs call it; null for its path.
+        /// What metrics and logs call it, not `none` or `other`; null for its path.
         name: Option<String> = null => Hot;
         /// Serve the files of a folder.
         files as "static": Option<StaticFiles> = null => Hot;

@@ -123,6 +123,7 @@ fn what_makes_no_sense_is_said_at_once() {
                 { "path": "/m/{*rest}", "redirect": { "to": "///{rest}" } },
                 { "path": "/n/{*rest}", "redirect": { "to": "/\\{rest}" } },
                 { "path": "/p/{*rest}", "redirect": { "to": "https://a.org\\{rest}" } },
+                { "path": "/q", "name": "other", "fixed": {} },
             ] },
             { "names": [], "routes": [] },
         ],
@@ -154,6 +155,7 @@ fn what_makes_no_sense_is_said_at_once() {
         ("hosts[0].routes[9].redirect.to", "could choose the host"),
         ("hosts[0].routes[10].redirect.to", "could choose the host"),
         ("hosts[0].routes[11].redirect.to", "could choose the host"),
+        ("hosts[0].routes[13].name", "`other` stands for requests of no route, or of many"),
         ("hosts[1].names", "make it the default"),
     ];
     for (path, part) in expected {

@@ -1,16 +1,114 @@
 //! The files for Prometheus and Grafana in `docs/prometheus`, and what a real server answers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use serde_json::Value;
+use corelane_metrics::expose::prometheus::{Format, lint};
+use rustix::process::Signal;
+use serde_json::{Value, json};
 
-use crate::client::GET;
-use crate::process::{Program, Scratch, wait_until};
+use crate::admin::Status;
+use crate::client::{Client, GET};
+use crate::process::{Program, Scratch, corelane, wait_until};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/prometheus")
+}
+
+/// Whether a program accepts a text, and what it says; `None` where it is not there, or ends with 77.
+fn accepts(program: &str, arguments: &[&str], text: &str) -> Option<(bool, String)> {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().ok()?;
+    let mut input = child.stdin.take().unwrap();
+    let output = std::thread::scope(|scope| {
+        // Where it ends early, its status tells.
+        scope.spawn(move || input.write_all(text.as_bytes()).ok());
+        child.wait_with_output().unwrap()
+    });
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code() != Some(77)).then(|| (output.status.success(), said))
+}
+
+/// Two listeners, a name that must be escaped, and perhaps another route.
+fn site(extra_route: bool) -> Vec<u8> {
+    let mut routes = vec![
+        json!({ "path": "/quoted", "name": "a \"name\" \\ with\nlines", "fixed": { "body": "x" } }),
+        json!({ "path": "/old", "redirect": { "to": "/quoted" } }),
+    ];
+    if extra_route {
+        routes.push(json!({ "path": "/new", "fixed": { "body": "new" } }));
+    }
+    json!({
+        "listeners": ["127.0.0.1:0", "127.0.0.1:0"],
+        "workers": 2,
+        "pin": false,
+        "admin": "127.0.0.1:0",
+        "metrics": { "statsd": null },
+        "routes": routes,
+    })
+    .to_string()
+    .into_bytes()
+}
+
+/// What a server answers over HTTP that has seen everything, as the others' programs read it.
+#[test]
+fn others_read_what_a_busy_server_answers() {
+    let file = Scratch::new("official.json", &site(false));
+    let program = Program::start(corelane(&["serve", "--config", file.path()]));
+    let addresses: Vec<SocketAddr> =
+        program.addresses().iter().map(|address| address.parse().unwrap()).collect();
+    let methods = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"];
+    let paths = ["/quoted", "/old", "/", "/%22%5c%0a", "/..%2f..", "/{x}", "/\"}", "*"];
+    for address in addresses {
+        for (method, path) in methods.iter().flat_map(|m| paths.iter().map(move |p| (m, p))) {
+            let mut client = Client::connect(address);
+            let close = "Host: a\r\nConnection: close\r\n\r\n";
+            client.send(format!("{method} {path} HTTP/1.1\r\n{close}"));
+            assert!(!client.rest().is_empty(), "{method} {path}");
+        }
+        Client::connect(address).ask("GET / HTTP/1.1\r\nHost: a\r\nHo st: b\r\n\r\n");
+    }
+    file.replace(b"{ \"routes\": 7 }");
+    program.signal(Signal::HUP);
+    let reloads = |result| {
+        Status::of(&program).counter("corelane_config_reloads_total", &[("result", result)])
+    };
+    wait_until("it is refused", || reloads("failure") == 1);
+    file.replace(&site(true));
+    program.signal(Signal::HUP);
+    wait_until("it is in force", || reloads("success") == 1);
+    assert_eq!(program.connect().get("/new").status, 200);
+    let parser = concat!(env!("CARGO_MANIFEST_DIR"), "/../metrics/tests/prometheus_parser.py");
+    let missing = || -> Option<(bool, String)> {
+        assert!(std::env::var_os("CI").is_none(), "not installed: .ci/run installs it");
+        None
+    };
+    for (format, name, accept) in [
+        (Format::Text, "text", "text/plain"),
+        (Format::OpenMetrics, "openmetrics", "application/openmetrics-text"),
+    ] {
+        let request =
+            format!("GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n\r\n");
+        let response = program.admin().ask(request);
+        let text = response.text();
+        lint::check(format, text).unwrap();
+        let read = ["python3", "/usr/bin/python3"]
+            .iter()
+            .find_map(|python| accepts(python, &[parser, name], text))
+            .or_else(missing);
+        let checked = match format {
+            Format::Text => accepts("promtool", &["check", "metrics"], text).or_else(missing),
+            Format::OpenMetrics => None,
+        };
+        for (good, said) in read.into_iter().chain(checked) {
+            assert!(good, "{name}: {said}\n{text}");
+        }
+    }
+    program.stop();
 }
 
 /// The names of metrics in a text: words that begin with `corelane_` or `process_`.

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use corelane_metrics::registry::OTHER;
 use corelane_metrics::{CounterId, HistogramId};
 
 use super::HttpMetrics;
@@ -18,7 +19,10 @@ pub struct RouteId(u16);
 /// The routes of one lane, by name. Clones are the same.
 ///
 /// Names come from the program or its configuration, never from a request: each takes memory for the
-/// life of the process. The first 512 are told apart, and the others counted together, as `other`.
+/// life of the process, also when a reload has taken its route away. The first 512 are told apart, and the
+/// others counted together, as `other`. Routes of one name are one series, whatever their host.
+///
+/// The latencies of a route take 18.6 KiB per lane once it has one: 9.3 MiB per lane at most.
 #[derive(Clone, Debug)]
 pub struct RouteNames(Rc<RefCell<Table>>);
 
@@ -37,6 +41,10 @@ pub(super) struct Cells {
 }
 
 impl RouteNames {
+    /// What no route should be called: requests without a route are counted as `none`, and those of routes
+    /// beyond the 512th as `other`.
+    pub const RESERVED: [&str; 2] = [NO_ROUTE, OTHER];
+
     pub(super) fn new(metrics: HttpMetrics) -> RouteNames {
         RouteNames(Rc::new(RefCell::new(Table { metrics, routes: vec![None] })))
     }

@@ -10,7 +10,7 @@ use super::hosts::{Site, Table};
 use super::request::Request;
 use super::response::{IntoResponse, Response};
 use super::router::{RouteError, Router};
-use crate::metrics::RouteId;
+use crate::metrics::{RouteId, RouteNames};
 
 /// Routes, and the middleware before them: what an [`App`] is built from.
 ///
@@ -180,7 +180,8 @@ impl Routes {
         self
     }
 
-    /// Names the route added last, for metrics and logs; without a name it goes by its pattern.
+    /// Names the route added last, for metrics and logs; without a name it goes by its pattern. `none` and
+    /// `other` are taken ([`RouteNames::RESERVED`](crate::RouteNames::RESERVED)): [`Routes::build`] refuses them.
     pub fn named(mut self, name: &str) -> Routes {
         if let Some(entry) = self.entries.last_mut() {
             entry.name = Some(name.into());
@@ -294,7 +295,7 @@ impl Routes {
             for entry in entries {
                 let mut links = chain.clone();
                 links.extend(entry.chain);
-                let label = entry.name.unwrap_or_else(|| pattern.as_str().into());
+                let label = label(entry.name, &pattern)?;
                 let route = route(entry.endpoint, links, Some(label));
                 labelled.push(route.clone());
                 if let Some(method) = entry.method.as_deref()
@@ -377,4 +378,18 @@ fn refusal(allow: Rc<str>) -> Endpoint {
         let detail = format!("{} is not among its methods: {allow}", request.method().as_str());
         Response::problem(405, detail).with("Allow", &*allow)
     })
+}
+
+/// What a route is called in metrics and logs.
+fn label(name: Option<Rc<str>>, pattern: &str) -> Result<Rc<str>, RouteError> {
+    match name {
+        None => Ok(pattern.into()),
+        Some(name) if RouteNames::RESERVED.contains(&&*name) => {
+            let reason = format!(
+                "the name `{name}` stands for requests of no route, or of many: choose another"
+            );
+            Err(RouteError { pattern: pattern.into(), reason })
+        }
+        Some(name) => Ok(name),
+    }
 }

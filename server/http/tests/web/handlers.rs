@@ -155,6 +155,17 @@ impl Observe for Log {
 }
 
 #[test]
+fn names_that_stand_for_other_requests_are_refused() {
+    for name in corelane_http::RouteNames::RESERVED {
+        let page = || Routes::new().get("/page", |_: &Request<'_>| "page");
+        for routes in [page().named(name), page().all_named(name)] {
+            let error = routes.build().err().unwrap().to_string();
+            assert!(error.contains("/page") && error.contains(&format!("`{name}`")), "{error}");
+        }
+    }
+}
+
+#[test]
 fn middleware_stands_around_the_handler_in_order() {
     let notes = Rc::new(RefCell::new(Vec::new()));
     let note = |name| Note(name, notes.clone());
