@@ -337,6 +337,12 @@ impl Shard {
         self.cells.counter(id.index())
     }
 
+    /// How many values this loop itself has recorded in a histogram. Reads all its buckets: about two
+    /// microseconds.
+    pub fn histogram_count(&self, id: HistogramId) -> u64 {
+        self.cells.histogram(id.index()).count()
+    }
+
     /// This loop's own level of a gauge.
     #[inline]
     pub fn gauge(&self, id: GaugeId) -> i64 {
@@ -430,6 +436,10 @@ mod tests {
             shard.record(used, 10);
             shard.record_n(used, 20, 2);
             assert_eq!(registry.histogram_merged(used).count(), 3 * count);
+            assert_eq!(
+                (shard.histogram_count(used), shard.histogram_count(unused)),
+                (3 * count, 0)
+            );
         }
         assert_eq!([made(0, used), made(0, unused), made(1, unused)], [false; 3]);
         assert!(registry.histogram_merged(unused).is_empty());

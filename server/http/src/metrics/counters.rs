@@ -100,10 +100,14 @@ struct Sent {
 }
 
 impl Drop for HttpCounters {
-    /// What a lane that dies in the middle of a turn has counted is not lost with it.
+    /// What a lane that dies in the middle of a turn has counted is not lost with it; and what it had
+    /// answered but not sent is not sent any more, whichever of its connections that was for.
     fn drop(&mut self) {
         self.publish_answered();
         self.publish_latencies();
+        let HttpMetrics { requests, unsent, latency, .. } = self.metrics;
+        let over = self.shard.histogram_count(latency) + self.shard.counter(unsent);
+        self.unsent(self.shard.counter(requests).saturating_sub(over));
     }
 }
 

@@ -360,12 +360,15 @@ mod tests {
         let (registry, mut lane) = rig(&["a"]);
         let replied = Replied { status: 200, route: lane.routes().route("/"), fault: Fault::None };
         let kind = Kind::of(replied, 0, Origin::Accepted(0));
-        lane.answered(replied, kind);
+        (0..4).for_each(|_| lane.answered(replied, kind));
         lane.latency(Nanos(5), kind, 1);
+        lane.unsent(1);
         drop(lane);
         let snapshot = registry.snapshot();
-        assert_eq!(counters(&snapshot, HttpMetrics::REQUESTS), 1);
+        assert_eq!(counters(&snapshot, HttpMetrics::REQUESTS), 4);
         assert_eq!(latencies(&snapshot, HttpMetrics::LATENCY), (1, 5));
+        // Of two answers nobody had said yet that they cannot be sent.
+        assert_eq!(counters(&snapshot, "corelane_http_unsent_total"), 3);
     }
 
     #[test]
