@@ -36,6 +36,7 @@ impl<P: Protocol> Lane<P> {
         let Some((link, services)) = self.link(key) else { return };
         if link.state.full && !link.out.exceeds(services.limits.low) {
             link.state.full = false;
+            services.overtime = true;
             revisit(&mut link.state, services, key);
             if link.state.phase == Phase::Open {
                 self.step(key, Event::Drained, &[]);
@@ -48,6 +49,7 @@ impl<P: Protocol> Lane<P> {
         let (protocol, links, services) = self.parts();
         let Some(mut link) = links.remove(key) else { return false };
         let Phase::Closing(why) = link.state.phase else { return false };
+        services.overtime = true;
         services.wheel.clear(key.index());
         services.skips.forget(key);
         services.stats.closed[why.index()] += 1;

@@ -24,8 +24,9 @@ pub struct Io<'a, M> {
 }
 
 impl<'a, M> Io<'a, M> {
-    /// The lane's clock. It is read after the poll and after the flush of each turn, and after that of
-    /// each connection accepted and answered at once on an eager listener, and stands still between.
+    /// The lane's clock. It is read after the poll, after the flush of each turn and at its end if there
+    /// was more to do, and after the flush of each connection accepted and answered at once on an eager
+    /// listener. It stands still between.
     #[inline]
     pub fn now(&self) -> Nanos {
         self.services.now

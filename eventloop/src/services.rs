@@ -22,6 +22,8 @@ pub(crate) struct Services<M> {
     pub(crate) now: Nanos,
     /// When the poll of this turn ended.
     pub(crate) polled: Nanos,
+    /// Since the clock was read last, more was done than to tell what was sent: it may have taken a while.
+    pub(crate) overtime: bool,
     /// Unix time at the lane's clock zero.
     pub(crate) wall_base: Nanos,
     pub(crate) random: Random,
@@ -121,6 +123,7 @@ impl<M> Services<M> {
         Services {
             now: Nanos::ZERO,
             polled: Nanos::ZERO,
+            overtime: false,
             wall_base: Nanos::ZERO,
             random: Random(
                 limits.seed ^ u64::from(post.lane()).wrapping_mul(0x9e37_79b9_7f4a_7c15),

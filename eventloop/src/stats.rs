@@ -7,7 +7,8 @@ use crate::protocol::Closed;
 pub struct LaneStats {
     /// Turns of the loop.
     pub turns: u64,
-    /// Nanoseconds that turns took, from the end of the poll to the end of the flush.
+    /// Nanoseconds that turns took, from the end of the poll to the end of the turn; to the end of the
+    /// flush if no connection was drained, closed or moved after it, and none put further output.
     pub busy: u64,
     /// Readiness events that named a live connection or listener.
     pub events: u64,

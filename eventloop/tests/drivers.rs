@@ -4,6 +4,8 @@
 
 #[path = "drivers/acts.rs"]
 mod acts;
+#[path = "drivers/busy.rs"]
+mod busy;
 #[path = "drivers/commands.rs"]
 mod commands;
 #[path = "drivers/flip.rs"]

@@ -16,6 +16,7 @@ impl<N: Net> Reactor<N> {
 
     #[cold]
     fn send_some_away<P: Protocol>(&mut self, lane: &mut Lane<P>) {
+        lane.services().overtime = true;
         for &ready in self.ready.iter().filter(|ready| ready.token < RESERVED) {
             if let Some(key) = self.named(ready) {
                 lane.was_active(key);

@@ -131,8 +131,7 @@ impl<N: Net> Reactor<N> {
         self.flush(lane);
         self.judge_readers(lane);
         lane.services().now = self.net.now();
-        let busy = lane.services().now.since(begun);
-        lane.services().stats.busy += busy.0;
+        lane.services().overtime = false;
         self.after_flush(lane);
         self.reap(lane);
         lane.parts().0.settled();
@@ -140,6 +139,11 @@ impl<N: Net> Reactor<N> {
         self.register_newcomers(lane);
         self.send_away(lane);
         ring_bells(lane);
+        if lane.services().overtime || !lane.services().dirty.is_empty() {
+            lane.services().now = self.net.now();
+        }
+        let busy = lane.services().now.since(begun);
+        lane.services().stats.busy += busy.0;
         Ok(())
     }
 

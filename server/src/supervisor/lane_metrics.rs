@@ -133,7 +133,7 @@ impl LaneMetrics {
             accept_errors: builder.counter("corelane_accept_errors_total", "Failed accepts."),
             turn: builder.histogram(
                 "corelane_loop_turn_nanoseconds",
-                "Time of one turn, from the end of the poll to the end of the flush.",
+                "Time of one turn, from the end of the poll to the end of its work.",
                 Unit::Nanoseconds,
             ),
             mail_waiting: builder.gauge(
