@@ -481,6 +481,20 @@ impl Out<'_> {
         Mark(self.queue.put)
     }
 
+    /// As [`Out::mark`], and asks for [`Event::Sent`](crate::Event::Sent) after each flush until then,
+    /// with how much has left: for those who put several things and follow each.
+    #[inline]
+    pub fn follow(&mut self) -> Mark {
+        let last = self.queue.put + 1;
+        let first = last.min(self.queue.sent + 2);
+        // 0 is none, and becomes the largest.
+        if self.queue.mark_first.wrapping_sub(1) >= first {
+            self.queue.mark_first = first;
+        }
+        self.queue.mark_last = last;
+        Mark(self.queue.put)
+    }
+
     /// Bytes put and not yet handed to the kernel.
     pub fn pending(&self) -> u64 {
         self.queue.pending()
@@ -533,6 +547,30 @@ mod tests {
             Front::Memory { slices, more, .. } => (slices, more),
             _ => (0, false),
         }
+    }
+
+    #[test]
+    fn output_that_is_followed_tells_of_each_flush() {
+        let mut pool = Pool::new(PoolConfig::default());
+        let (mut queue, mut stash) = (OutQueue::new(), Stash::default());
+        let mut told = Vec::new();
+        Out::new(&mut queue, &mut pool, &mut stash).follow();
+        told.push(queue.reached());
+        Out::new(&mut queue, &mut pool, &mut stash).put(&[b'x'; 8]);
+        Out::new(&mut queue, &mut pool, &mut stash).follow();
+        for n in [0, 3, 0, 2] {
+            queue.advance(n, 0, &mut pool, &mut stash);
+            told.push(queue.reached());
+        }
+        Out::new(&mut queue, &mut pool, &mut stash).put(&[b'x'; 8]);
+        Out::new(&mut queue, &mut pool, &mut stash).mark();
+        for n in [3, 8] {
+            queue.advance(n, 0, &mut pool, &mut stash);
+            told.push(queue.reached());
+        }
+        let told: Vec<_> = told.into_iter().flatten().map(|mark| mark.0).collect();
+        assert_eq!(told, [0, 3, 5, 8, 16]);
+        assert!(!queue.has_mark());
     }
 
     fn memory(count: usize) -> Vec<Chunk> {

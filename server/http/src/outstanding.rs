@@ -110,7 +110,7 @@ impl<H: Handler> Http<H> {
     pub(crate) fn go_on(&mut self, conn: &mut Conn<H::Request>, io: &mut Io<'_, HttpMail>) -> Flow {
         let moved = self.advance(conn, io);
         if !conn.unsent.is_empty() {
-            io.out().mark();
+            io.out().follow();
         }
         match moved {
             Moved::Failed => return self.break_off(conn, io),
@@ -190,10 +190,7 @@ impl<H: Handler> Http<H> {
             if let Some(slot) = slots.queue.pop_front()
                 && let Some((since, kind)) = slot.answer
             {
-                let end = io.sent() + io.pending();
-                if conn.unsent.add(kind, since, end) {
-                    io.out().mark();
-                }
+                conn.unsent.add(kind, since, io.sent() + io.pending(), || io.pending());
             }
             if ended {
                 break;

@@ -119,7 +119,7 @@ impl<H: Handler> Http<H> {
             }
         }
         if answered > 0 && !conn.unsent.is_empty() {
-            io.out().mark();
+            io.out().follow();
         }
         flow
     }
@@ -334,9 +334,7 @@ impl<H: Handler> Http<H> {
         }
         if matches!((&rest, &side), (Rest::None, None)) {
             // The usual case: the answer is in the output.
-            if conn.unsent.add(kind, since, io.sent() + io.pending()) {
-                io.out().mark();
-            }
+            conn.unsent.add(kind, since, io.sent() + io.pending(), || io.pending());
             return self.counters.answered(replied, kind);
         }
         if !matches!(rest, Rest::Later(_)) {
@@ -554,11 +552,8 @@ impl<H: Handler> Protocol for Http<H> {
         if why == Closed::SlowReader {
             self.counters.timed_out(Timeouts::SlowReader);
         }
-        if !conn.unsent.is_empty() {
-            // What left with the last flush is not told to who is closed by then.
-            conn.unsent.sent(io.sent(), io.now(), &mut self.counters);
-            self.counters.unsent(u64::from(conn.unsent.take()));
-        }
+        // What left with the last flush is not told to who is closed by then.
+        conn.unsent.end(io.sent(), io.now(), &mut self.counters);
         if let Some(slots) = conn.slots.take() {
             self.abandon(*slots, io);
         }

@@ -288,7 +288,7 @@ mod tests {
             let names: Vec<String> = (0..80).map(|n| format!("/{n}")).collect();
             let mut conns = [Unsent::NONE, Unsent::NONE, Unsent::NONE];
             let (mut now, mut answered, mut sent, mut lost) = (Nanos(1_000), 0_u64, 0_u64, 0_u64);
-            let (mut waiting, mut put) = ([0_u64; 3], [0_u64; 3]);
+            let (mut waiting, mut put, mut left) = ([0_u64; 3], [0_u64; 3], [0_u64; 3]);
             let mut by_route = vec![0_u64; 80];
             for step in steps {
                 match step {
@@ -298,20 +298,19 @@ mod tests {
                         let method = method_index(METHOD_NAMES[method]);
                         let kind = Kind::of(replied, method, Origin::Accepted(conn as u16));
                         put[conn] += 100 + later;
-                        conns[conn].add(kind, Nanos(now.0 - later), put[conn]);
+                        conns[conn].add(kind, Nanos(now.0 - later), put[conn], || put[conn] - left[conn]);
                         lane.answered(replied, kind);
                         (answered, waiting[conn]) = (answered + 1, waiting[conn] + 1);
                         by_route[route] += 1;
                     }
                     Step::Sent { conn } => {
-                        conns[conn].sent(put[conn], now, &mut lane);
+                        left[conn] = put[conn];
+                        conns[conn].sent(left[conn], now, &mut lane);
                         sent += std::mem::take(&mut waiting[conn]);
                     }
                     Step::Lost { conn } => {
-                        let answers = u64::from(conns[conn].take());
-                        prop_assert_eq!(answers, std::mem::take(&mut waiting[conn]));
-                        lane.unsent(answers);
-                        lost += answers;
+                        conns[conn].end(left[conn], now, &mut lane);
+                        lost += std::mem::take(&mut waiting[conn]);
                     }
                     Step::TurnEnds => {
                         lane.publish_answered();

@@ -14,10 +14,10 @@ const GROUPS_MAX: usize = 64;
 struct Group {
     since: Nanos,
     kind: Kind,
-    /// Where the last of them ends, in bytes of output since the connection began.
-    end: u64,
-    /// Of one answer, in bytes. More than can be said is [`u32::MAX`]: then it is the only one. 0 if they
-    /// differ.
+    /// Where one more of them would end, in bytes of output since the connection began.
+    next: u64,
+    /// Of one answer, in bytes; the lower half if that is too large, which then is the first of them. 0 if
+    /// they differ.
     len: u32,
     count: u32,
 }
@@ -26,7 +26,7 @@ struct Group {
 /// every connection has it; further groups take memory only while they wait.
 #[derive(Debug)]
 pub(crate) struct Unsent {
-    /// The latest; without a member if nothing waits.
+    /// The latest; its kind is [`Kind::NONE`] if nothing waits.
     last: Group,
     earlier: Option<Box<Groups>>,
 }
@@ -35,47 +35,61 @@ pub(crate) struct Unsent {
 struct Groups(Vec<Group>);
 
 impl Group {
+    const NONE: Group = Group { since: Nanos::ZERO, kind: Kind::NONE, next: 0, len: 0, count: 0 };
+
+    /// One answer.
+    #[inline]
+    fn one(kind: Kind, since: Nanos, end: u64, len: u64) -> Group {
+        let len = len as u32;
+        Group { since, kind, next: end + u64::from(len), len, count: 1 }
+    }
+
+    /// Where the last of them ends.
+    #[inline]
+    fn end(&self) -> u64 {
+        self.next - u64::from(self.len)
+    }
+
     /// How many of them end at or before `sent`.
     fn ended(&self, sent: u64) -> u32 {
-        if self.end <= sent {
-            return self.count;
-        }
-        match (self.end - sent).div_ceil(u64::from(self.len).max(1)) {
-            _ if self.len == 0 => 0,
-            left => self.count - left.min(u64::from(self.count)) as u32,
+        let left = self.end().saturating_sub(sent);
+        match left.checked_div(u64::from(self.len)) {
+            _ if left == 0 => self.count,
+            Some(whole) if whole < u64::from(self.count) => {
+                self.count - left.div_ceil(u64::from(self.len)) as u32
+            }
+            _ => 0,
         }
     }
 }
 
 impl Unsent {
-    pub(crate) const NONE: Unsent = Unsent {
-        last: Group { since: Nanos::ZERO, kind: Kind::NONE, end: 0, len: 0, count: 0 },
-        earlier: None,
-    };
+    pub(crate) const NONE: Unsent = Unsent { last: Group::NONE, earlier: None };
 
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.last.count == 0
+        self.last.kind == Kind::NONE
     }
 
-    /// An answer is in the output, up to `end`, to a request that came at `since`. True if nothing waited
-    /// before.
+    /// An answer to a request that came at `since` is in the output, which now ends at `end` and of which
+    /// `pending` bytes wait: asked for only if no answer waited before.
     #[inline]
-    pub(crate) fn add(&mut self, kind: Kind, since: Nanos, end: u64) -> bool {
+    pub(crate) fn add(
+        &mut self,
+        kind: Kind,
+        since: Nanos,
+        end: u64,
+        pending: impl FnOnce() -> u64,
+    ) {
         let last = &mut self.last;
-        let len = end - last.end;
-        if METERED && last.count > 0 {
-            if last.kind == kind && last.since == since && len == u64::from(last.len) {
-                last.end = end;
-                last.count += 1;
-            } else {
-                self.add_other(kind, since, end);
-            }
-            return false;
+        if METERED && last.kind == kind && last.since == since && last.next == end {
+            last.next += u64::from(last.len);
+            last.count += 1;
+        } else if !METERED || last.kind == Kind::NONE {
+            *last = Group::one(kind, since, end, pending());
+        } else {
+            self.add_other(kind, since, end);
         }
-        let len = u32::try_from(len).unwrap_or(u32::MAX);
-        *last = Group { since, kind, end, len, count: 1 };
-        true
     }
 
     /// Beyond so many groups an answer goes with others of its kind, if there are any, and else with the
@@ -85,8 +99,8 @@ impl Unsent {
         let last = &mut self.last;
         let earlier = &mut self.earlier.get_or_insert_default().0;
         if earlier.len() < GROUPS_MAX {
-            let len = u32::try_from(end - last.end).unwrap_or(u32::MAX);
-            earlier.push(std::mem::replace(last, Group { since, kind, end, len, count: 1 }));
+            let group = Group::one(kind, since, end, end - last.end());
+            earlier.push(std::mem::replace(last, group));
             return;
         }
         if last.kind != kind
@@ -95,19 +109,19 @@ impl Unsent {
             let group = earlier.remove(at);
             earlier.push(std::mem::replace(last, group));
         }
-        (last.end, last.len) = (end, 0);
+        (last.next, last.len) = (end, 0);
         last.count += 1;
     }
 
     /// The kernel has taken this much of the output.
     #[inline]
     pub(crate) fn sent(&mut self, sent: u64, now: Nanos, counters: &mut HttpCounters) {
-        let Group { since, kind, end, count, .. } = self.last;
-        if end > sent {
+        let Group { since, kind, count, .. } = self.last;
+        if self.last.end() > sent {
             return self.sent_in_part(sent, now, counters);
         }
-        self.last.count = 0;
-        if METERED && count > 0 {
+        self.last.kind = Kind::NONE;
+        if METERED && kind != Kind::NONE {
             if let Some(earlier) = self.earlier.take() {
                 record(&earlier.0, now, counters);
             }
@@ -122,7 +136,7 @@ impl Unsent {
         }
         let mut front = &mut self.last;
         if let Some(Groups(earlier)) = self.earlier.as_deref_mut() {
-            let whole = earlier.iter().take_while(|group| group.end <= sent).count();
+            let whole = earlier.iter().take_while(|group| group.end() <= sent).count();
             record(&earlier[..whole], now, counters);
             earlier.drain(..whole);
             if let Some(group) = earlier.first_mut() {
@@ -134,15 +148,24 @@ impl Unsent {
             front.count -= count;
             counters.latency(now.since(front.since), front.kind, count);
         }
+        if self.last.count == 0 {
+            self.last.kind = Kind::NONE;
+        }
         if self.earlier.as_ref().is_some_and(|earlier| earlier.0.is_empty()) {
             self.earlier = None;
         }
     }
 
-    /// The connection ended: how many answers it kept.
-    pub(crate) fn take(&mut self) -> u32 {
+    /// The connection ended when the kernel had taken this much: what was not recorded is, if it was sent,
+    /// and the others are counted.
+    pub(crate) fn end(&mut self, sent: u64, now: Nanos, counters: &mut HttpCounters) {
+        if self.is_empty() {
+            return;
+        }
+        self.sent_in_part(sent, now, counters);
         let earlier = self.earlier.take().into_iter().flat_map(|earlier| earlier.0);
-        std::mem::take(&mut self.last.count) + earlier.map(|group| group.count).sum::<u32>()
+        let last = std::mem::replace(&mut self.last, Group::NONE);
+        counters.unsent(earlier.chain([last]).map(|group| u64::from(group.count)).sum());
     }
 }
 
@@ -210,8 +233,7 @@ mod tests {
                 match step {
                     Step::Answer { status, len, repeated } => for _ in 0..repeated {
                         put += len;
-                        let first = unsent.add(kind(status), since, put);
-                        prop_assert_eq!(first, waiting.is_empty());
+                        unsent.add(kind(status), since, put, || put - sent);
                         waiting.push_back((since, put));
                     },
                     Step::Receive => since = now,
@@ -228,8 +250,11 @@ mod tests {
                 let all = latencies(&registry, &mut lane);
                 prop_assert_eq!((all.count(), all.sum()), (count, sum));
             }
-            prop_assert_eq!(unsent.take() as usize, waiting.len());
+            unsent.end(sent, now, &mut lane);
             prop_assert!(unsent.is_empty() && unsent.earlier.is_none());
+            let snapshot = registry.snapshot();
+            let lost = snapshot.counter("corelane_http_unsent_total", &[]).unwrap().total();
+            prop_assert_eq!(lost as usize, waiting.len());
         }
     }
 
@@ -240,7 +265,7 @@ mod tests {
         let mut unsent = Unsent::NONE;
         let ends: Vec<u64> = (1..=1_000).map(|n| n * (100 + n)).collect();
         for (n, &end) in ends.iter().enumerate() {
-            unsent.add(kind(if n % 3 == 0 { 404 } else { 200 }), Nanos(0), end);
+            unsent.add(kind(if n % 3 == 0 { 404 } else { 200 }), Nanos(0), end, || end);
         }
         assert_eq!(unsent.earlier.as_ref().unwrap().0.len(), GROUPS_MAX);
         for (n, &end) in ends.iter().enumerate() {
