@@ -168,6 +168,40 @@ fn a_connection_of_age_ends_between_requests() {
 }
 
 #[test]
+fn whoever_is_cut_short_is_counted_once_and_by_what_it_waited_for() {
+    let aged = HttpConfig { age_max: Some(Nanos::from_secs(20)), ..HttpConfig::default() };
+    let head = "PUT /a HTTP/1.1\r\nHost: test\r\nContent-Length: 9\r\n\r\n";
+    let cases = [
+        ("idle", HttpConfig::default(), "", 60),
+        ("idle", HttpConfig::default(), "GET /get HTTP/1.1\r\nHost: test\r\n\r\n", 60),
+        ("age", aged.clone(), "", 20),
+        ("age", aged, "GET /get HTTP/1.1\r\nHost: test\r\n\r\n", 20),
+        ("head", HttpConfig::default(), "G", 10),
+        ("body", HttpConfig::default(), head, 5),
+    ];
+    for (kind, config, bytes, seconds) in cases {
+        let mut rig = Rig::calm(config);
+        let client = rig.connect();
+        rig.world.send(client, bytes.as_bytes());
+        ends_after(&mut rig, client, Nanos::from_secs(seconds));
+        assert_eq!(rig.timeouts(), [(kind.to_owned(), 1)]);
+    }
+}
+
+#[test]
+fn whoever_does_not_read_is_counted_once() {
+    let mut rig = Rig::calm(HttpConfig::default());
+    let client = rig.connect();
+    rig.world.set_reading(client, false);
+    rig.world.set_send_buffer(client, 4096);
+    rig.world.send(client, b"GET /large HTTP/1.1\r\nHost: test\r\n\r\n");
+    rig.pass(Nanos::from_secs(200));
+    assert_eq!(rig.lane.len(), 0);
+    assert_eq!(rig.timeouts(), [("slow_reader".to_owned(), 1)]);
+    assert_eq!(rig.counter("corelane_http_unsent_total", &[]), 1);
+}
+
+#[test]
 fn age_does_not_keep_a_lane_awake() {
     let config = HttpConfig { age_max: Some(Nanos::from_secs(1)), ..HttpConfig::default() };
     let mut rig = Rig::calm(config);

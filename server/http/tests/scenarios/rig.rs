@@ -165,6 +165,15 @@ impl<H: Handler> Rig<H> {
         self.registry.snapshot().counter(name, labels).unwrap().total()
     }
 
+    /// Waits that were cut short, by kind.
+    pub(crate) fn timeouts(&self) -> Vec<(String, u64)> {
+        let name = "corelane_http_timeouts_total";
+        let snapshot = self.registry.snapshot();
+        let all = snapshot.counters().iter().filter(|series| *series.description().name == *name);
+        let all = all.map(|s| (s.description().labels[0].1.to_string(), s.total()));
+        all.filter(|(_, count)| *count > 0).collect()
+    }
+
     pub(crate) fn requests(&self) -> u64 {
         self.counter(HttpMetrics::REQUESTS, &[])
     }

@@ -129,6 +129,7 @@ fn panics_and_handlers_that_never_end_are_answered_for() {
     assert_eq!(seen, [500, 503, 200]);
     assert!(answers[1].head.contains("Seen: yes"), "it passes through the middleware");
     assert_eq!(rig.counter("corelane_http_handler_panics_total"), 1);
+    assert_eq!(rig.timeouts(), [("handler".to_owned(), 1)]);
     let took = rig.world.now().since(begun);
     assert!((Nanos::from_secs(2)..Nanos::from_secs(3)).contains(&took), "{took:?}");
     assert_eq!(rig.in_flight(), 0);

@@ -89,6 +89,15 @@ impl Rig {
         self.registry.snapshot().counter(name, &[]).unwrap().total()
     }
 
+    /// Waits that were cut short, by kind.
+    pub(crate) fn timeouts(&self) -> Vec<(String, u64)> {
+        let name = "corelane_http_timeouts_total";
+        let snapshot = self.registry.snapshot();
+        let all = snapshot.counters().iter().filter(|series| *series.description().name == *name);
+        let all = all.map(|s| (s.description().labels[0].1.to_string(), s.total()));
+        all.filter(|(_, count)| *count > 0).collect()
+    }
+
     /// How many latencies a route has, and their sum.
     pub(crate) fn latencies(&self, route: &str) -> (u64, Nanos) {
         let name = "corelane_http_route_latency_nanoseconds";
