@@ -18,3 +18,7 @@ pub use registry::{
     Registry, RegistryBuilder, Shard, ShardError, Unit,
 };
 pub use snapshot::{HistogramSeries, Series, Snapshot};
+
+/// False in builds that measure what metrics cost (`RUSTFLAGS="--cfg corelane_unmetered"`), in which
+/// whoever counts each request or turn leaves that out.
+pub const METERED: bool = !cfg!(corelane_unmetered);

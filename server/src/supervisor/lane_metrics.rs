@@ -5,7 +5,7 @@ use std::sync::Arc;
 use corelane_acceptor::AdmissionCounts;
 use corelane_eventloop::{Closed, LaneStats};
 use corelane_mempool::PoolStats;
-use corelane_metrics::{CounterId, GaugeId, HistogramId, RegistryBuilder, Shard, Unit};
+use corelane_metrics::{CounterId, GaugeId, HistogramId, METERED, RegistryBuilder, Shard, Unit};
 
 use super::admit::{Decisions, PAUSES, Tally};
 
@@ -170,9 +170,6 @@ impl LaneMetrics {
         shard.add(self.restarts, 1);
     }
 }
-
-/// False in builds that measure what metrics cost: `RUSTFLAGS="--cfg corelane_unmetered"`.
-const METERED: bool = !cfg!(corelane_unmetered);
 
 /// Publishes what has changed since the last time; a restarted lane begins at zero again.
 pub(super) struct Publisher {

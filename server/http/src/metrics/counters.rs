@@ -3,10 +3,10 @@
 use std::rc::Rc;
 
 use corelane_eventloop::{Nanos, Origin};
-use corelane_metrics::{CounterId, HistogramId, Shard};
+use corelane_metrics::{CounterId, HistogramId, METERED, Shard};
 
 use super::routes::Cells;
-use super::{HttpMetrics, METERED, RouteId, RouteNames, class_index, rules};
+use super::{HttpMetrics, RouteId, RouteNames, class_index, rules};
 use crate::reply::{Fault, Replied};
 
 /// What waits can be cut short for.

@@ -24,9 +24,6 @@ pub use self::routes::{RouteId, RouteNames};
 pub(crate) use self::unsent::Unsent;
 use crate::refuse;
 
-/// False in builds that measure what metrics cost: `RUSTFLAGS="--cfg corelane_unmetered"`.
-pub(crate) const METERED: bool = !cfg!(corelane_unmetered);
-
 /// Routes that are told apart; what comes beyond is counted as `other`.
 pub(crate) const ROUTES_MAX: usize = 512;
 

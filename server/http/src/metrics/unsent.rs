@@ -1,8 +1,8 @@
 //! Answers of one connection that are in the output, and that the kernel has not taken yet.
 
 use corelane_eventloop::Nanos;
+use corelane_metrics::METERED;
 
-use super::METERED;
 use super::counters::{HttpCounters, Kind};
 
 /// Groups that wait on one connection, besides the latest.
