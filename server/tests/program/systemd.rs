@@ -181,7 +181,7 @@ fn the_flags_that_the_guide_names_exist() {
     let lines: Vec<&str> = guide.lines().filter(|line| !line.contains("systemctl ")).collect();
     let guide = lines.join("\n");
     // The guide has those of the other commands, too.
-    let helps = ["serve", "fixed", "explain", "top"]
+    let helps = ["serve", "fixed", "explain", "top", "load", "doctor"]
         .map(|name| crate::process::run(&[name, "--help"]).stdout);
     let help = helps.join("\n");
     let word = |text: &str| {
