@@ -84,13 +84,6 @@ impl Tally {
             paused: std::array::from_fn(|at| read(&self.paused[at])),
         }
     }
-
-    /// Changes with each of them.
-    #[inline]
-    pub(super) fn sum(&self) -> u64 {
-        let cells = self.shed.iter().chain(&self.paused);
-        cells.fold(0, |sum, cell| sum.wrapping_add(cell.load(Ordering::Relaxed)))
-    }
 }
 
 /// Admission by each lane for itself.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use corelane_acceptor::AdmissionCounts;
-use corelane_eventloop::{Closed, LaneStats};
+use corelane_eventloop::{Closed, LaneStats, Nanos};
 use corelane_mempool::PoolStats;
 use corelane_metrics::{CounterId, GaugeId, HistogramId, METERED, RegistryBuilder, Shard, Unit};
 
@@ -12,8 +12,7 @@ use super::admit::{Decisions, PAUSES, Tally};
 /// The metrics of lanes, declared once per process.
 #[derive(Clone, Debug)]
 pub struct LaneMetrics {
-    busy: [CounterId; BUSY.len()],
-    rare: [CounterId; RARE.len()],
+    counters: [CounterId; COUNTERS.len()],
     refused: [CounterId; REFUSED.len()],
     paused: [CounterId; PAUSES.len()],
     accept_errors: CounterId,
@@ -32,8 +31,8 @@ type Read = fn(&LaneStats) -> u64;
 /// Name, help, and where the value is.
 type Definition = (&'static str, &'static str, Read);
 
-/// What nearly every turn changes.
-const BUSY: [Definition; 7] = [
+/// What grows, and is told as it is.
+const COUNTERS: [Definition; 24] = [
     ("corelane_loop_turns_total", "Turns of the loop.", |s| s.turns),
     ("corelane_loop_busy_nanoseconds_total", "Time that turns took.", |s| s.busy),
     ("corelane_loop_events_total", "Readiness events.", |s| s.events),
@@ -41,10 +40,6 @@ const BUSY: [Definition; 7] = [
     ("corelane_bytes_sent_total", "Bytes sent.", |s| s.bytes_out),
     ("corelane_receive_calls_total", "Receive calls.", |s| s.receives),
     ("corelane_send_calls_total", "Send calls.", |s| s.sends),
-];
-
-/// What most turns leave alone: see [`rare_sum`].
-const RARE: [Definition; 17] = [
     ("corelane_loop_stale_events_total", "Events for closed connections.", |s| s.stale_events),
     ("corelane_loop_wakes_total", "Wakes sent to other loops.", |s| s.wakes),
     ("corelane_loop_yields_total", "Connections put off to the next turn.", |s| s.yields),
@@ -69,55 +64,11 @@ const REFUSED: [&str; 4] = ["connections", "rate", "loop_full", "protocol"];
 const LOOP_FULL: usize = 2;
 const PROTOCOL: usize = 3;
 
-/// Grows with each of the rare ones: as long as it is the same, they are. Every one of them only grows.
-#[inline]
-fn rare_sum(s: &LaneStats) -> u64 {
-    // A figure that is added is busy, or rare.
-    let LaneStats {
-        turns: _,
-        busy: _,
-        events: _,
-        bytes_in: _,
-        bytes_out: _,
-        receives: _,
-        sends: _,
-        stale_events,
-        accepted,
-        refused,
-        declined,
-        full,
-        accept_errors,
-        connected,
-        closed: _,
-        moved_in,
-        moved_out,
-        timers,
-        mail_in,
-        mail_out,
-        mail_refused,
-        mail_stale,
-        mail_forwarded,
-        mail_dropped,
-        wakes,
-        yields,
-        watermarks,
-        shed,
-        panics,
-    } = *s;
-    let connections =
-        [accepted, refused, declined, full, accept_errors, connected, s.closed_total()];
-    let further = [moved_in, moved_out, timers, wakes, yields, watermarks, shed, panics];
-    let mail = [mail_in, mail_out, mail_refused, mail_stale, mail_forwarded, mail_dropped];
-    let all = connections.into_iter().chain(further).chain(mail);
-    all.fold(stale_events, u64::wrapping_add)
-}
-
 impl LaneMetrics {
     /// Declares them.
     pub fn declare(builder: &mut RegistryBuilder) -> LaneMetrics {
         LaneMetrics {
-            busy: BUSY.map(|(name, help, _)| builder.counter(name, help)),
-            rare: RARE.map(|(name, help, _)| builder.counter(name, help)),
+            counters: COUNTERS.map(|(name, help, _)| builder.counter(name, help)),
             refused: builder.counter_family(
                 "corelane_connections_refused_total",
                 "Connections closed at accept, by reason.",
@@ -171,17 +122,33 @@ impl LaneMetrics {
     }
 }
 
+/// Figures are published at most once in this time: a busy lane does not pay for it in each turn.
+const PERIOD: Nanos = Nanos::from_millis(10);
+/// A lane that has nothing to do publishes what its last turns changed after this time.
+const REST: Nanos = Nanos::from_millis(100);
+
+/// What a lane has now.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Levels {
+    pub(super) open: usize,
+    pub(super) pool: PoolStats,
+    pub(super) mail_waiting: usize,
+}
+
 /// Publishes what has changed since the last time; a restarted lane begins at zero again.
 pub(super) struct Publisher {
     metrics: LaneMetrics,
     /// What the lane's admission decides.
     tally: Arc<Tally>,
-    /// As of the last turn.
-    busy: [u64; BUSY.len()],
-    /// As of the last turn that changed something rare.
+    /// All turns until the last one.
+    busy: u64,
+    /// From then on it is time to publish.
+    due: Nanos,
+    /// Whether a turn came since figures were published.
+    is_behind: bool,
+    /// As published.
     last: LaneStats,
     decided: Decisions,
-    rare_sum: u64,
 }
 
 impl Publisher {
@@ -189,39 +156,49 @@ impl Publisher {
         Publisher {
             metrics,
             tally,
-            busy: [0; BUSY.len()],
+            busy: 0,
+            due: Nanos::ZERO,
+            is_behind: false,
             last: LaneStats::default(),
             decided: Decisions::default(),
-            rare_sum: 0,
         }
     }
 
-    /// Once per turn. `mail_waiting` is asked for only if some came.
+    /// Once per turn. True if it is time to publish.
     #[inline]
-    pub(super) fn publish(
-        &mut self,
-        shard: &Shard,
-        now: &LaneStats,
-        open: usize,
-        pool: PoolStats,
-        mail_waiting: impl Fn() -> usize,
-    ) {
+    pub(super) fn turned(&mut self, shard: &Shard, now: &LaneStats, at: Nanos) -> bool {
+        if !METERED {
+            return false;
+        }
+        shard.record(self.metrics.turn, now.busy.wrapping_sub(self.busy));
+        self.busy = now.busy;
+        self.is_behind = at < self.due;
+        if !self.is_behind {
+            self.due = at + PERIOD;
+        }
+        !self.is_behind
+    }
+
+    /// How long the lane may sleep that would else sleep for `wait`: it does not take figures to bed.
+    #[inline]
+    pub(super) fn rest(&self, wait: Option<Nanos>) -> Option<Nanos> {
+        match self.is_behind {
+            true => Some(wait.map_or(REST, |wait| wait.min(REST))),
+            false => wait,
+        }
+    }
+
+    /// Makes everything visible.
+    #[inline(never)]
+    pub(super) fn publish(&mut self, shard: &Shard, now: &LaneStats, levels: Levels) {
         if !METERED {
             return;
         }
-        let before = self.busy;
-        self.publish_busy(shard, now);
-        // The second of them is the time that turns took.
-        shard.record(self.metrics.turn, self.busy[1].wrapping_sub(before[1]));
-        shard.set(self.metrics.open, open as i64);
-        shard.set(self.metrics.pool_kept, pool.free_bytes as i64);
-        shard.set(self.metrics.pool_lent, pool.lent_bytes as i64);
-        let rare_sum = rare_sum(now).wrapping_add(self.tally.sum());
-        if rare_sum != self.rare_sum {
-            self.rare_sum = rare_sum;
-            shard.set(self.metrics.mail_waiting, mail_waiting() as i64);
-            self.publish_rare(shard, now);
-        }
+        shard.set(self.metrics.open, levels.open as i64);
+        shard.set(self.metrics.pool_kept, levels.pool.free_bytes as i64);
+        shard.set(self.metrics.pool_lent, levels.pool.lent_bytes as i64);
+        shard.set(self.metrics.mail_waiting, levels.mail_waiting as i64);
+        self.publish_counters(shard, now);
     }
 
     /// The lane died in the middle of a turn, with so many connections open, which end like this: what it
@@ -232,23 +209,12 @@ impl Publisher {
         }
         let mut now = *now;
         now.closed[how.index()] += open as u64;
-        self.publish_busy(shard, &now);
-        self.publish_rare(shard, &now);
+        self.publish_counters(shard, &now);
     }
 
-    #[inline]
-    fn publish_busy(&mut self, shard: &Shard, now: &LaneStats) {
-        let busy = BUSY.map(|(_, _, read)| read(now));
-        for ((&id, now), last) in self.metrics.busy.iter().zip(busy).zip(self.busy) {
-            shard.add(id, now.wrapping_sub(last));
-        }
-        self.busy = busy;
-    }
-
-    #[inline(never)]
-    fn publish_rare(&mut self, shard: &Shard, now: &LaneStats) {
+    fn publish_counters(&mut self, shard: &Shard, now: &LaneStats) {
         let grown = |read: Read| read(now).wrapping_sub(read(&self.last));
-        for (&id, (_, _, read)) in self.metrics.rare.iter().zip(&RARE) {
+        for (&id, (_, _, read)) in self.metrics.counters.iter().zip(&COUNTERS) {
             add(shard, id, grown(*read));
         }
         for (reason, &id) in self.metrics.closed.iter().enumerate() {
@@ -385,28 +351,48 @@ mod tests {
         all
     }
 
-    /// Whatever grows is published, at once and once: also what is rare.
+    /// Whatever grows is published once.
     #[test]
     fn every_figure_is_published() {
         let rig = Rig::new();
         let mut publisher = rig.publisher();
-        let mut publish = |now: &LaneStats, mail| {
-            publisher.publish(&rig.shard, now, 3, PoolStats::default(), || mail);
-        };
+        let levels = Levels { open: 3, mail_waiting: 5, ..Levels::default() };
+        let mut publish = |now: &LaneStats| publisher.publish(&rig.shard, now, levels);
         let mut now = LaneStats::default();
         let count = figures(&mut now).len();
         for figure in 0..count {
             *figures(&mut now)[figure] += 1;
-            publish(&now, 5);
+            publish(&now);
             assert_eq!(rig.total(), figure as u64 + 1, "figure {figure}");
-            publish(&now, 0);
+            publish(&now);
             assert_eq!(rig.total(), figure as u64 + 1, "twice is not twice as much");
         }
         let snapshot = rig.registry.snapshot();
         assert_eq!(snapshot.gauge_by_id(rig.metrics.open).unwrap().total(), 3);
         assert_eq!(snapshot.gauge_by_id(rig.metrics.mail_waiting).unwrap().total(), 5);
-        let turns = snapshot.histogram_by_id(rig.metrics.turn).unwrap().merged().clone();
-        assert_eq!((turns.count(), turns.max()), (2 * count as u64, 1));
+    }
+
+    /// Every turn is recorded; figures are told now and then, and never left behind.
+    #[test]
+    fn a_busy_lane_publishes_now_and_then_and_one_that_rests_everything() {
+        let rig = Rig::new();
+        let mut publisher = rig.publisher();
+        let mut busy = 0;
+        let mut turned = |micros: u64| {
+            busy += 7;
+            let now = LaneStats { busy, ..LaneStats::default() };
+            let due = publisher.turned(&rig.shard, &now, Nanos(micros * 1_000));
+            (due, publisher.rest(None), publisher.rest(Some(Nanos::from_millis(3))))
+        };
+        let (short, behind) = (Some(Nanos::from_millis(3)), Some(REST));
+        assert_eq!(turned(50_000), (true, None, short));
+        assert_eq!(turned(50_010), (false, behind, short));
+        assert_eq!(turned(59_999), (false, behind, short));
+        assert_eq!(turned(60_000), (true, None, short));
+        assert_eq!(turned(60_001), (false, behind, short));
+        assert_eq!(turned(160_001), (true, None, short));
+        let turns = rig.registry.histogram_merged(rig.metrics.turn);
+        assert_eq!((turns.count(), turns.min(), turns.max()), (6, 7, 7));
     }
 
     fn counts(shed: ByCause, paused: ByCause, error_pauses: u64) -> AdmissionCounts {
@@ -417,9 +403,7 @@ mod tests {
     fn refusals_and_pauses_have_their_reasons() {
         let rig = Rig::new();
         let mut publisher = rig.publisher();
-        let mut publish = |now: &LaneStats| {
-            publisher.publish(&rig.shard, now, 0, PoolStats::default(), || 0);
-        };
+        let mut publish = |now: &LaneStats| publisher.publish(&rig.shard, now, Levels::default());
         // Verdicts that nobody came for are not refusals, neither now nor later.
         let none = ByCause::default();
         rig.tally.store(counts(ByCause { connections: 1, ..none }, none, 0));
@@ -456,14 +440,14 @@ mod tests {
         let rig = Rig::new();
         let mut publisher = rig.publisher();
         let mut now = LaneStats { turns: 1, accepted: 4, bytes_in: 9, ..LaneStats::default() };
-        publisher.publish(&rig.shard, &now, 4, PoolStats::default(), || 0);
+        publisher.publish(&rig.shard, &now, Levels::default());
         now.bytes_in += 5;
         now.timers += 1;
         publisher.died(&rig.shard, &now, 4, Closed::Panicked);
         let closed = || rig.by_reason([rig.metrics.closed[Closed::Panicked.index()]]);
         assert_eq!((closed(), rig.total()), ([4], 1 + 4 + 14 + 1 + 4));
         let now = LaneStats { bytes_in: 2, accepted: 1, ..LaneStats::default() };
-        rig.publisher().publish(&rig.shard, &now, 1, PoolStats::default(), || 0);
+        rig.publisher().publish(&rig.shard, &now, Levels::default());
         assert_eq!((closed(), rig.total()), ([4], 24 + 3));
     }
 }

@@ -18,7 +18,7 @@ use corelane_metrics::{Registry, Shard};
 use super::RETRY_PAUSE;
 use super::admit::{HandedOver, LaneAdmission, Tally};
 use super::balance::{Balancer, Board};
-use super::lane_metrics::{LaneMetrics, Publisher};
+use super::lane_metrics::{LaneMetrics, Levels, Publisher};
 use super::plan::{AcceptMode, Plan};
 use super::pulse::Beat;
 
@@ -155,7 +155,7 @@ impl LaneThread {
         // Twice: what the last connections told other lanes when they closed leaves in the turn after.
         while !finished || !lane.is_finished() {
             finished = lane.is_finished();
-            driver.turn(lane, if finished { Some(Nanos::ZERO) } else { wait })?;
+            driver.turn(lane, if finished { Some(Nanos::ZERO) } else { publisher.rest(wait) })?;
             each();
             beat.turned();
             if let Some(balancer) = &mut balancer {
@@ -165,9 +165,11 @@ impl LaneThread {
                 // As long as anyone holds a listener, clients connect to it and wait for nothing.
                 self.doors.clear();
             }
-            let waiting = || lane.mail_waiting();
-            publisher.publish(shard, lane.stats(), lane.len(), lane.pool().stats(), waiting);
+            if publisher.turned(shard, lane.stats(), lane.now()) {
+                publisher.publish(shard, lane.stats(), levels(lane));
+            }
         }
+        publisher.publish(shard, lane.stats(), levels(lane));
         Ok(())
     }
 
@@ -232,4 +234,8 @@ impl LaneThread {
         lane.reserve(self.plan.preallocate);
         lane
     }
+}
+
+fn levels<P: Protocol>(lane: &Lane<P>) -> Levels {
+    Levels { open: lane.len(), pool: lane.pool().stats(), mail_waiting: lane.mail_waiting() }
 }
