@@ -18,6 +18,8 @@ use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
@@ -157,7 +159,7 @@ fn load(options: &Options, words: Vec<String>) -> Result<(), Failure> {
     }
     options.files.check()?;
     let findings = examine(&Machine, &job.subject());
-    let mut side = Side::of(options.admin()?)?;
+    let mut side = Side::of(options.admin()?, !job.plan.warm_up.is_zero())?;
     let stop = Stop::watch()?;
     let mut record = match options.ramp {
         None => once(options, &job, &job.plan, &stop, &mut side)?,
@@ -203,13 +205,8 @@ fn once(
         side.look(progress.phase);
         view.show(progress);
         match stop.asked() {
-            // A second one does not wait for answers: the terminal is given back, and that is all.
-            Asked::Again => {
-                view = View::Quiet;
-                std::process::exit(130);
-            }
-            Asked::Once => ControlFlow::Break(()),
-            Asked::Never => ControlFlow::Continue(()),
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
         }
     });
     let intervals = outcome.as_ref().map(|outcome| &outcome.intervals[..]).unwrap_or_default();
@@ -220,93 +217,91 @@ fn once(
 /// What the server measures beside us, if it is asked.
 struct Side {
     admin: Option<Admin>,
-    /// When the run began, and again when its warm-up was over.
+    /// Its figures when the run began.
     before: Option<Reading>,
-    seen: Seen,
-    /// Why it was not read again then.
-    unread: Option<io::Error>,
-}
-
-/// What of a run has been seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Seen {
-    Nothing,
-    WarmUp,
-    Measuring,
+    /// The run has not been seen behind its warm-up.
+    warms_up: bool,
+    /// Reads them again when the warm-up is over: by a thread, so that the run is looked at meanwhile.
+    warm: Option<JoinHandle<io::Result<Reading>>>,
 }
 
 impl Side {
-    /// Fails before the run if the server does not answer.
-    fn of(admin: Option<Admin>) -> anyhow::Result<Self> {
+    /// Fails before the run if the server does not answer. `warms_up` says whether there is a warm-up.
+    fn of(admin: Option<Admin>, warms_up: bool) -> anyhow::Result<Self> {
         let before = admin.as_ref().map(Admin::read).transpose();
         let before = before.context("cannot read the server's figures")?;
-        Ok(Self { admin, before, seen: Seen::Nothing, unread: None })
+        Ok(Self { admin, before, warms_up, warm: None })
     }
 
-    /// Called as the run goes on, and first when a phase begins: what comes before measuring is not meant.
+    /// Called as the run goes on: what comes before measuring is not meant.
     fn look(&mut self, phase: Phase) {
-        match (self.seen, phase) {
-            (Seen::Nothing, Phase::WarmUp) => self.seen = Seen::WarmUp,
-            (Seen::WarmUp, Phase::Measuring | Phase::Draining) => {
-                self.seen = Seen::Measuring;
-                match self.admin.as_ref().map(Admin::read).transpose() {
-                    Ok(now) => self.before = now,
-                    Err(error) => self.unread = Some(error),
-                }
-            }
-            (Seen::Nothing, _) => self.seen = Seen::Measuring,
-            _ => {}
+        if self.warms_up && phase != Phase::WarmUp {
+            self.warms_up = false;
+            self.warm = self.admin.clone().map(|admin| thread::spawn(move || admin.read()));
         }
     }
 
     fn end(self) -> io::Result<Option<ServerSide>> {
-        let (Some(admin), Some(before)) = (self.admin, self.before) else { return Ok(None) };
-        let mut side = before.until(&admin.read()?);
-        if let Some(error) = self.unread {
-            side.notes.push(format!(
+        let (Some(admin), Some(mut before)) = (self.admin, self.before) else { return Ok(None) };
+        let unread = match self.warm.map(JoinHandle::join) {
+            Some(Ok(Ok(warm))) => {
+                before = warm;
+                None
+            }
+            Some(Ok(Err(error))) => Some(format!(
                 "When the warm-up was over its figures could not be read ({error}): the warm-up is among them."
-            ));
-        }
+            )),
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+            None if self.warms_up => Some(
+                "The run was over before its warm-up was seen to be: the warm-up is among its figures."
+                    .to_owned(),
+            ),
+            None => None,
+        };
+        let mut side = before.until(&admin.read()?);
+        side.notes.extend(unread);
         Ok(Some(side))
     }
 }
 
 /// Whether the user asked to stop.
-struct Stop {
-    /// Set by a signal, and taken back when it was seen.
-    signal: Arc<AtomicBool>,
-    seen: std::cell::Cell<bool>,
-}
+struct Stop(Arc<AtomicBool>);
 
-/// How often.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
-    Never,
-    Once,
-    Again,
-}
+/// A second signal that comes sooner is taken for the first, which a wrapper has handed on once more.
+const SAME_SIGNAL: Duration = Duration::from_secs(1);
 
 impl Stop {
+    /// From now on signals are counted by a thread, which may find that nothing more is waited for.
     fn watch() -> anyhow::Result<Self> {
-        let signal = Arc::new(AtomicBool::new(false));
-        for number in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-            // One that finds an earlier one unseen, because nobody looks (while connecting, while writing
-            // a file), ends the program.
-            signal_hook::flag::register_conditional_shutdown(number, 130, Arc::clone(&signal))
-                .and_then(|_| signal_hook::flag::register(number, Arc::clone(&signal)))
-                .context("signals")?;
-        }
-        Ok(Self { signal, seen: std::cell::Cell::new(false) })
+        use signal_hook::consts::{SIGINT, SIGTERM};
+        let mut signals =
+            signal_hook::iterator::Signals::new([SIGINT, SIGTERM]).context("signals")?;
+        let asked = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&asked);
+        let count = move || {
+            let (mut first, mut count) = (None, 0);
+            for _ in &mut signals {
+                let since_first = first.get_or_insert_with(Instant::now).elapsed();
+                count += 1;
+                told.store(true, Ordering::Relaxed);
+                if ends_at_once(count, since_first) {
+                    live::give_back();
+                    std::process::exit(130);
+                }
+            }
+        };
+        thread::Builder::new().name("signals".to_owned()).spawn(count).context("signals")?;
+        Ok(Self(asked))
     }
 
-    fn asked(&self) -> Asked {
-        let now = self.signal.swap(false, Ordering::Relaxed);
-        match (self.seen.replace(self.seen.get() || now), now) {
-            (true, true) => Asked::Again,
-            (false, false) => Asked::Never,
-            _ => Asked::Once,
-        }
+    fn asked(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
+}
+
+/// Whether so many signals mean that not even the result is waited for.
+fn ends_at_once(signals: u32, since_first: Duration) -> bool {
+    signals > 2 || (signals == 2 && since_first >= SAME_SIGNAL)
 }
 
 /// Opens the connections, and holds them until a byte or the end of standard input.

@@ -204,7 +204,11 @@ struct Running(Child);
 
 impl Running {
     fn interrupt(&self) {
-        kill_process(Pid::from_child(&self.0), Signal::INT).unwrap();
+        self.signal(Signal::INT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.0), signal).unwrap();
     }
 
     fn wait(&mut self) -> Option<i32> {
@@ -243,6 +247,48 @@ fn an_interrupt_ends_the_run_with_what_was_measured() {
     let record = Record::read(Path::new(&json)).unwrap();
     assert_eq!(record.end, corelane_load::End::Interrupted);
     assert!(record.answered >= 50 && record.elapsed_seconds < 60.0);
+}
+
+#[test]
+fn an_interrupt_that_is_handed_on_twice_keeps_the_result() {
+    let folder = Folder::new("twice");
+    let (log, json) = (folder.path("log"), folder.path("a.json"));
+    let url = format!("http://{}/", server(OK));
+    let mut command =
+        program(&[&url, "-r", "100", "-c", "2", "-w", "0s", "-d", "5m", "--json", &json]);
+    command.stderr(File::create(&log).unwrap()).stdout(Stdio::null());
+    let mut running = Running(command.spawn().unwrap());
+    wait_until("a second is over", || fs::read_to_string(&log).unwrap().contains("1 s"));
+    // It finds both when it goes on.
+    for signal in [Signal::STOP, Signal::INT, Signal::TERM, Signal::CONT] {
+        running.signal(signal);
+    }
+    assert_eq!(running.wait(), Some(0));
+    assert_eq!(Record::read(Path::new(&json)).unwrap().end, corelane_load::End::Interrupted);
+}
+
+#[test]
+fn an_interrupted_ramp_tells_nothing_of_the_step_in_which_it_was() {
+    let folder = Folder::new("ramp");
+    let json = folder.path("a.json");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let ramp = ["--ramp", "100..200:5m:2", "-w", "0s", "-c", "1", "-q", "--json", &json];
+    let mut command = program(&[&[&*url], &ramp[..]].concat());
+    command.stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut running = Running(command.spawn().unwrap());
+    let (_asking, (mut asked, _)) = (listener.accept().unwrap(), listener.accept().unwrap());
+    for _ in 0..10 {
+        assert!(asked.read(&mut [0; 4096]).unwrap() > 0);
+        asked.write_all(OK.as_bytes()).unwrap();
+    }
+    running.signal(Signal::INT);
+    running.wait();
+    let record = Record::read(Path::new(&json)).unwrap();
+    assert_eq!((record.end.clone(), record.steps.len()), (corelane_load::End::Interrupted, 0));
+    let mut text = String::new();
+    running.0.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+    assert!(!text.contains("kept up"), "{text}");
 }
 
 #[test]
@@ -340,6 +386,37 @@ fn the_live_view_fits_the_terminal_and_gives_it_back() {
     wait_until("it fits the smaller one", || fits(&terminal.picture(), (40, 8)));
     terminal.running.interrupt();
     assert_eq!(terminal.running.wait(), Some(0));
+    wait_until("the terminal is given back", || terminal.text().ends_with("\x1b[?25h\x1b[?1049l"));
+}
+
+#[test]
+fn the_terminal_is_given_back_to_who_does_not_want_to_wait() {
+    let figures = "HTTP/1.1 200 OK\r\n\r\n{\"instance\":\"a\",\"histograms\":[{\"name\":\
+        \"corelane_http_latency_nanoseconds\",\"count\":0,\"sum\":0,\"min\":0,\"max\":0,\"buckets\":[]}]}";
+    // Answers once, then keeps whoever asks waiting, longer than the interrupts take.
+    let admin = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", admin.local_addr().unwrap());
+    thread::spawn(move || {
+        let (mut first, _) = admin.accept().unwrap();
+        assert!(first.read(&mut [0; 4096]).unwrap() > 0);
+        first.write_all(figures.as_bytes()).unwrap();
+        drop(first);
+        let _waiting: Vec<_> = admin.incoming().collect();
+    });
+    // Never answers: what is in flight is waited for as well.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", silent.local_addr().unwrap());
+    let mut command = program(&[&url, "-r", "100", "-d", "5m", "--server-metrics", &address]);
+    command.env("TERM", "xterm-256color");
+    let mut terminal = OnTerminal::start(command, (80, 24));
+    wait_until("there is a picture", || terminal.picture().contains(&url));
+    wait_until("it ends", || {
+        terminal.running.0.try_wait().unwrap().is_some() || {
+            terminal.running.interrupt();
+            false
+        }
+    });
+    assert_eq!(terminal.running.wait(), Some(130));
     wait_until("the terminal is given back", || terminal.text().ends_with("\x1b[?25h\x1b[?1049l"));
 }
 

@@ -1,6 +1,7 @@
 //! What a run looks like while it goes on: drawn on a terminal, or a line for each second.
 
 use std::io::{self, IsTerminal, Stderr, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use corelane_metrics::HistogramSnapshot;
@@ -113,6 +114,7 @@ pub(super) struct Screen {
 impl Screen {
     fn open(title: String, colour: bool) -> Self {
         let screen = Self { out: io::stderr(), title, colour };
+        TAKEN.store(true, Ordering::Relaxed);
         // The other screen, no cursor.
         let _ = write!(&screen.out, "\x1b[?1049h\x1b[?25l");
         screen
@@ -139,7 +141,17 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        let _ = write!(&self.out, "\x1b[?25h\x1b[?1049l");
+        give_back();
+    }
+}
+
+/// Whether there is a picture on the terminal.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Gives the terminal back if there is a picture on it: also for a thread that ends the program.
+pub(super) fn give_back() {
+    if TAKEN.swap(false, Ordering::Relaxed) {
+        let _ = write!(io::stderr(), "\x1b[?25h\x1b[?1049l");
     }
 }
 

@@ -17,6 +17,11 @@ pub(super) fn run(
     let plans = plans.map_err(|error| Failure::Usage(error.to_string()))?;
     let mut whole: Option<Record> = None;
     for plan in &plans {
+        // Also while the step before waited for its last answers.
+        if let (true, Some(whole)) = (stop.asked(), &mut whole) {
+            whole.end = End::Interrupted;
+            break;
+        }
         let mut record = match (once(options, job, plan, stop, side), &mut whole) {
             (Ok(record), _) => record,
             (Err(error), None) => return Err(error.into()),

@@ -79,37 +79,67 @@ fn what_cannot_be_is_refused_with_a_reason() {
 }
 
 #[test]
-fn the_first_signal_asks_for_an_end_and_the_second_for_none() {
-    let stop = Stop { signal: Arc::default(), seen: false.into() };
-    assert_eq!(stop.asked(), Asked::Never);
-    stop.signal.store(true, Ordering::Relaxed);
-    assert_eq!([stop.asked(), stop.asked()], [Asked::Once, Asked::Once]);
-    stop.signal.store(true, Ordering::Relaxed);
-    assert_eq!(stop.asked(), Asked::Again);
+fn a_signal_that_comes_twice_at_once_is_one_and_a_later_or_third_one_ends_at_once() {
+    let millis = Duration::from_millis;
+    for (signals, since_first, ends) in [
+        (1, millis(0), false),
+        (2, millis(0), false),
+        (2, millis(999), false),
+        (2, millis(1_000), true),
+        (3, millis(0), true),
+        (9, millis(5_000), true),
+    ] {
+        assert_eq!(ends_at_once(signals, since_first), ends, "{signals} after {since_first:?}");
+    }
 }
 
-#[test]
-fn figures_that_hold_the_warm_up_say_so() {
+/// The notes of a run of these phases, on a server whose admin listener gives these answers.
+fn notes(answers: &'static [&'static str], phases: &[Phase]) -> Vec<String> {
     let figures = "{\"instance\":\"a\",\"histograms\":[{\"name\":\"corelane_http_latency_nanoseconds\",\
         \"count\":0,\"sum\":0,\"min\":0,\"max\":0,\"buckets\":[]}]}";
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let admin = Admin::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
-    let server = std::thread::spawn(move || {
-        for status in ["200 OK", "503 Busy", "200 OK"] {
+    let server = thread::spawn(move || {
+        for status in answers {
             let (mut stream, _) = listener.accept().unwrap();
             assert!(stream.read(&mut [0; 1024]).unwrap() > 0);
             write!(stream, "HTTP/1.1 {status}\r\n\r\n{figures}").unwrap();
         }
     });
-    let mut side = Side::of(Some(admin)).unwrap();
-    for phase in [Phase::WarmUp, Phase::WarmUp, Phase::Measuring, Phase::Measuring] {
-        side.look(phase);
-    }
+    let mut side = Side::of(Some(admin), true).unwrap();
+    phases.iter().for_each(|phase| side.look(*phase));
     let notes = side.end().unwrap().unwrap().notes;
+    // Were there fewer questions than answers, it would still wait.
     server.join().unwrap();
-    assert_eq!(notes.len(), 1, "{notes:?}");
-    assert!(
-        notes[0].contains("503") && notes[0].contains("the warm-up is among them"),
-        "{notes:?}"
-    );
+    notes
+}
+
+#[test]
+fn figures_that_hold_the_warm_up_say_so() {
+    use Phase::{Draining, Measuring, WarmUp};
+    let good = &["200 OK"; 3];
+    assert!(notes(good, &[WarmUp, WarmUp, Measuring, Measuring]).is_empty());
+    // A warm-up shorter than the time between two looks.
+    assert!(notes(good, &[Measuring, Draining]).is_empty());
+    assert!(notes(good, &[Draining]).is_empty());
+    let unread = notes(&["200 OK", "503 Busy", "200 OK"], &[WarmUp, Measuring, Measuring]);
+    assert!(unread[0].contains("503"), "{unread:?}");
+    for notes in [unread, notes(&["200 OK"; 2], &[WarmUp]), notes(&["200 OK"; 2], &[])] {
+        assert_eq!(notes.len(), 1, "{notes:?}");
+        assert!(notes[0].contains("the warm-up is among"), "{notes:?}");
+    }
+}
+
+#[test]
+fn a_run_is_looked_at_while_the_servers_figures_are_awaited() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let admin = Admin::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    let mut side = Side { admin: Some(admin), before: None, warms_up: true, warm: None };
+    // Nobody answers: it would be waited for.
+    side.look(Phase::Measuring);
+    assert!(!side.warm.as_ref().unwrap().is_finished());
+    let (mut stream, _) = listener.accept().unwrap();
+    stream.write_all(b"HTTP/1.1 503 Busy\r\n\r\n").unwrap();
+    drop(stream);
+    assert!(side.warm.take().unwrap().join().unwrap().is_err());
 }

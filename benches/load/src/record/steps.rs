@@ -42,8 +42,12 @@ impl Step {
 }
 
 impl Record {
-    /// Makes this run, at one rate, the first step of a ramp.
+    /// Makes this run, at one rate, the first step of a ramp. One that was ended early becomes none: it
+    /// does not tell whether the server keeps up.
     pub fn become_step(&mut self, rate: f64) {
+        if self.end != End::Complete {
+            return;
+        }
         self.steps = vec![Step {
             rate,
             elapsed_seconds: self.elapsed_seconds,
@@ -56,8 +60,17 @@ impl Record {
         }];
     }
 
-    /// Adds a run that came after this one, as if it had begun when this one ended.
+    /// Adds a run that came after this one, as if it had begun when this one ended. Of one that ended in
+    /// its warm-up only that is kept: it has measured nothing.
+    ///
+    /// What the server used is known of the whole only if it is known of both.
     pub fn append(&mut self, later: Self) {
+        if later.end != End::Complete {
+            self.end = later.end;
+        }
+        if later.elapsed_seconds == 0.0 {
+            return;
+        }
         let (before, offset_ms) =
             (self.elapsed_seconds, (self.elapsed_seconds * 1e3).round() as u64);
         self.seconds.extend(later.seconds.into_iter().map(|mut second| {
@@ -95,12 +108,10 @@ impl Record {
         self.bytes_received += later.bytes_received;
         self.bytes_sent += later.bytes_sent;
         self.client.add(later.client, before, later.elapsed_seconds);
-        if let (Some(ours), Some(theirs)) = (&mut self.server, later.server) {
+        self.server = self.server.zip(later.server).map(|(mut ours, theirs)| {
             ours.add(theirs, before, later.elapsed_seconds);
-        }
-        if later.end != End::Complete {
-            self.end = later.end;
-        }
+            ours
+        });
         self.steps.extend(later.steps);
     }
 
@@ -138,7 +149,53 @@ impl Record {
 
 #[cfg(test)]
 mod tests {
-    use crate::record::sample;
+    use crate::record::{End, Usage, sample};
+    use crate::report::text;
+
+    #[test]
+    fn a_step_that_was_ended_early_is_none() {
+        let mut whole = sample::made(5, 100_000, None, 1);
+        whole.become_step(1_000.0);
+        assert!(text(&whole).contains("\nIt kept up at every rate, up to 1,000/s.\n"));
+        for warmed_up in [true, false] {
+            let mut record = whole.clone();
+            let mut later = sample::made(5, 100_000, None, 2);
+            later.end = End::Interrupted;
+            if !warmed_up {
+                (later.elapsed_seconds, later.answered, later.sends.intended) = (0.0, 0, 0);
+            }
+            later.become_step(2_000.0);
+            record.append(later);
+            assert_eq!((record.steps.len(), &record.end), (1, &End::Interrupted));
+            assert_eq!(record.elapsed_seconds, if warmed_up { 10.0 } else { 5.0 });
+            let told = "\nOf the 1 step that was run, it kept up at every rate, up to 1,000/s.\n";
+            assert!(text(&record).contains(told), "{}", text(&record));
+        }
+    }
+
+    #[test]
+    fn what_the_server_used_is_known_of_all_steps_or_not_at_all() {
+        let used = Usage { cpu_seconds: 1.0, cores: 0.2, ..Usage::default() };
+        let run = |server| {
+            let mut record = sample::made(5, 100_000, None, 1);
+            record.server = server;
+            record
+        };
+        for (first, second, both) in [
+            (Some(used), Some(used), Some(2.0)),
+            (Some(used), None, None),
+            (None, Some(used), None),
+        ] {
+            let mut whole = run(first);
+            whole.append(run(second));
+            assert_eq!(whole.server.map(|server| server.cpu_seconds), both);
+        }
+        // A step that ended in its warm-up takes nothing away.
+        let (mut whole, mut later) = (run(Some(used)), run(None));
+        (later.end, later.elapsed_seconds) = (End::Interrupted, 0.0);
+        whole.append(later);
+        assert_eq!(whole.server, Some(used));
+    }
 
     #[test]
     fn two_runs_are_one_after_the_other_and_the_knee_is_where_it_hurts() {

@@ -376,8 +376,15 @@ fn steps(record: &Record) -> String {
 /// The sentence about where a ramp stopped being served.
 pub(crate) fn knee(record: &Record) -> String {
     let rate = |index: usize| format!("{}/s", units::rate(record.steps[index].rate));
+    let last = record.steps.len().saturating_sub(1);
     match record.knee() {
-        None => format!("It kept up at every rate, up to {}.", rate(record.steps.len() - 1)),
+        None if record.end != End::Complete => format!(
+            "Of the {} that {} run, it kept up at every rate, up to {}.",
+            units::several(record.steps.len() as u64, "step"),
+            if last == 0 { "was" } else { "were" },
+            rate(last),
+        ),
+        None => format!("It kept up at every rate, up to {}.", rate(last)),
         Some(index) => {
             let step = &record.steps[index];
             let busy = step.saturation.is_some_and(|busy| busy >= BUSY_MAX)
