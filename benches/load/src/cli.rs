@@ -1,8 +1,8 @@
 //! The command line: `corelane load`, `corelane doctor`, and the program `corelane-load`, which is the
 //! former alone. Behind the feature `cli`.
 //!
-//! Exit codes: 0 for a run without more faults than allowed, 1 for one with more or that could not
-//! start, 2 for wrong usage.
+//! Exit codes: 0 for a run with answers and no more faults than allowed, also one that was ended by a signal;
+//! 1 for all others and what could not be started or written; 2 for wrong usage; 130 after a further signal.
 
 mod compare;
 mod doctor;
@@ -47,8 +47,10 @@ pub use doctor::DoctorArgs;
     corelane load http://localhost/ -r 1k --server-metrics http://127.0.0.1:9100\n  \
     corelane load compare before.json after.json                     is it slower?\n  \
     corelane load show result.json --html report.html                draw a result again\n\n\
-    Exit code: 0 for a run without faults (or no more than --allow-faults), 1 for one with more or that \
-    could not start, 2 for wrong usage.")]
+    Exit code: 0 for a run with answers and without faults (or with --allow-faults, if no larger share of the \
+    requests failed), also for one that was ended by a signal; 1 for one without an answer, with more faults, with a step \
+    that could not run or with a file that could not be written, and for one that could not start; 2 for wrong \
+    usage; 130 if a further signal ended it at once.")]
 pub struct Args {
     #[command(subcommand)]
     command: Option<Command>,
@@ -167,26 +169,27 @@ fn load(options: &Options, words: Vec<String>) -> Result<(), Failure> {
     };
     record.arguments = words.into_iter().map(without_credentials).collect();
     record.environment = environment(&Machine, &findings);
-    let warnings = &mut record.environment.warnings;
     match side.end() {
         Ok(measured) => record.server_side = measured,
         Err(error) => {
-            warnings.push(format!("the server's figures could not be read at the end: {error}"));
+            let why = format!("the server's figures could not be read at the end: {error}");
+            record.unknown.push(why);
         }
     }
-    if let (Some(process), None) = (job.plan.watch, &record.server) {
-        warnings.push(format!("process {process} is gone: its CPU time is not known"));
+    if let (Some(process), None, true) =
+        (job.plan.watch, &record.server, record.elapsed_seconds > 0.0)
+    {
+        let why =
+            format!("process {process} was not there all the time: its CPU time is not known");
+        record.unknown.push(why);
     }
     // The text first: should a disk be full, the figures have been seen.
     if !options.files.take_stdout() {
         print(&report::text(&record));
     }
     options.files.write(&record)?;
-    let allowed = match options.allow_faults {
-        0.0 => record.fault_count() == 0,
-        share => record.failed_share() <= share,
-    };
-    match record.answered > 0 && allowed && !matches!(record.end, End::Failed(_)) {
+    let good = record.answered > 0 && record.is_within(options.allow_faults);
+    match good && !matches!(record.end, End::Failed(_)) {
         true => Ok(()),
         false => Err(Failure::Result),
     }

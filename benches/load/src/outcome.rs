@@ -39,6 +39,9 @@ pub struct Outcome {
     pub answered: u64,
     /// Requests sent that got no whole response: given up, or their connection ended.
     pub lost: u64,
+    /// Those of [`lost`](Self::lost) that were in flight when a run that was told to end early ended: what
+    /// would have become of them is not known.
+    pub cut_off: u64,
     /// What went wrong, by kind.
     pub faults: Faults,
     /// Sends that the generator itself made too late.
@@ -137,11 +140,17 @@ pub struct Watched {
 }
 
 impl Watched {
-    /// Cores kept busy: 1.0 is one core without a pause. The time in which it wanted to run while
-    /// something else had its core counts.
+    /// Cores kept busy: 1.0 is one core without a pause.
     #[must_use]
     pub fn cores(&self) -> f64 {
-        per((self.cpu.ran_nanos + self.cpu.waited_nanos) as f64, self.elapsed.as_nanos() as f64)
+        per(self.cpu.ran_nanos as f64, self.elapsed.as_nanos() as f64)
+    }
+
+    /// How many of its threads, on average, wanted to run while something else had their core: many may
+    /// wait for one.
+    #[must_use]
+    pub fn waiting(&self) -> f64 {
+        per(self.cpu.waited_nanos as f64, self.elapsed.as_nanos() as f64)
     }
 }
 
@@ -183,5 +192,17 @@ impl Outcome {
 
     fn per_response(&self, cpu: Duration) -> Option<f64> {
         (self.answered > 0).then(|| cpu.as_secs_f64() * 1e6 / self.answered as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_that_wait_for_one_core_keep_no_others_busy() {
+        let cpu = Cpu { ran_nanos: 1_000_000_000, waited_nanos: 59_000_000_000 };
+        let watched = Watched { cpu, elapsed: Duration::from_secs(1) };
+        assert_eq!((watched.cores(), watched.waiting()), (1.0, 59.0));
     }
 }

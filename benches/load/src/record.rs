@@ -20,7 +20,7 @@ pub use steps::Step;
 
 /// The version of the form. Fields may be added under the same version; a field that changes its
 /// meaning or goes raises it.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 /// A file larger than this is not read: it is no result of ours.
 const FILE_BYTES_MAX: u64 = 1 << 30;
 
@@ -52,6 +52,8 @@ pub struct Record {
     pub answered: u64,
     /// Requests sent that got no whole response.
     pub lost: u64,
+    /// Of them, those that were in flight when the run was ended early: no fault of the server's.
+    pub cut_off: u64,
     /// Responses by status.
     pub statuses: BTreeMap<u16, u64>,
     /// Connections opened while it was measured.
@@ -82,6 +84,8 @@ pub struct Record {
     pub targets: Vec<Target>,
     /// What the server itself has measured, when it was asked.
     pub server_side: Option<ServerSide>,
+    /// What was to be found out beside the requests and could not be, each in a sentence.
+    pub unknown: Vec<String>,
     /// Where it ran.
     pub environment: Environment,
 }
@@ -188,9 +192,10 @@ pub struct Sends {
 pub struct Usage {
     /// CPU time.
     pub cpu_seconds: f64,
-    /// Cores kept busy: 1.0 is one core without a pause. Of a watched server, time in which it wanted
-    /// to run and could not counts.
+    /// Cores kept busy: 1.0 is one core without a pause.
     pub cores: f64,
+    /// How many of its threads, on average, wanted to run while something else had their core, if known.
+    pub waiting: Option<f64>,
     /// The share of time in which the busiest thread was not waiting for anything, if known: from about
     /// 0.9 on, the generator may be what limits the rate.
     pub saturation: Option<f64>,
@@ -200,7 +205,9 @@ impl Usage {
     /// Adds what was used in `time` more, after `before`.
     fn add(&mut self, later: Self, before: f64, time: f64) {
         self.cpu_seconds += later.cpu_seconds;
-        self.cores = per(self.cores * before + later.cores * time, before + time);
+        let mean = |one: f64, other: f64| per(one * before + other * time, before + time);
+        self.cores = mean(self.cores, later.cores);
+        self.waiting = self.waiting.zip(later.waiting).map(|(one, other)| mean(one, other));
         self.saturation = match (self.saturation, later.saturation) {
             (Some(one), Some(other)) => Some(one.max(other)),
             (one, other) => one.or(other),
@@ -309,6 +316,7 @@ impl Record {
     }
 
     /// The share of requests that had no right answer, from 0 to 1: never sent, lost, or answered wrongly.
+    /// Those in flight when the run was ended early are not among them.
     ///
     /// In a closed loop, an attempt to open a connection that failed counts as a request: one would have
     /// followed. In an open loop it does not: what could not be sent for it is counted as unsent.
@@ -322,8 +330,16 @@ impl Record {
             true => 0,
             false => count(&["connects", "connect timeouts"]),
         };
-        let failed = count(&["wrong status", "wrong field", "wrong body", "unsent"]) + self.lost;
+        let failed = count(&["wrong status", "wrong field", "wrong body", "unsent"])
+            + self.lost.saturating_sub(self.cut_off);
         per((failed + refused) as f64, (self.sends.intended + refused) as f64).min(1.0)
+    }
+
+    /// Whether no larger share than `allowed` of the requests [failed](Self::failed_share); with 0, whether
+    /// nothing at all went wrong, on connections neither.
+    #[must_use]
+    pub fn is_within(&self, allowed: f64) -> bool {
+        self.failed_share() <= allowed && (allowed > 0.0 || self.fault_count() == 0)
     }
 
     /// Responses per second.
@@ -431,14 +447,26 @@ mod tests {
     }
 
     #[test]
+    fn what_was_cut_off_is_no_fault_and_what_was_lost_is_one_by_any_measure() {
+        let mut record = sample::made(5, 100_000, None, 1);
+        (record.answered, record.lost, record.cut_off) = (4_900, 100, 100);
+        assert!(record.is_within(0.0) && record.is_within(0.01));
+        record.cut_off = 0;
+        assert!(!record.is_within(0.0) && !record.is_within(0.01) && record.is_within(0.02));
+        // A fault of a connection without a request is no share of the requests.
+        (record.lost, record.faults[0].count) = (0, 1);
+        assert!(!record.is_within(0.0) && record.is_within(0.001));
+    }
+
+    #[test]
     fn a_record_is_read_back_as_it_was_written() {
         let record = sample::stalled();
         let mut text = Vec::new();
         record.write_json(&mut text).unwrap();
         let text = String::from_utf8(text).unwrap();
         assert_eq!(Record::parse(&text).unwrap(), record);
-        let newer = text.replacen("\"schema\":1", "\"schema\":2", 1);
-        assert!(matches!(Record::parse(&newer), Err(ReadError::Schema(2))));
+        let older = text.replacen("\"schema\":2", "\"schema\":1", 1);
+        assert!(matches!(Record::parse(&older), Err(ReadError::Schema(1))));
         assert!(matches!(Record::parse("{}"), Err(ReadError::Form(_))));
     }
 }

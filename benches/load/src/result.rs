@@ -48,6 +48,8 @@ pub(crate) fn outcome(
 ) -> Outcome {
     let late = monitor.late();
     let now = monitor.now;
+    let interrupted = parts.iter().any(|part| part.interrupted);
+    let lost = now.sent.saturating_sub(now.answered);
     let mut heat = heat_map(plan);
     let mut statuses = [0; 600];
     for part in parts {
@@ -65,13 +67,14 @@ pub(crate) fn outcome(
     Outcome {
         began_at: monitor.began_at,
         elapsed: parts.iter().map(|part| part.elapsed).max().unwrap_or_default(),
-        interrupted: parts.iter().any(|part| part.interrupted),
+        interrupted,
         warm_up_sent: now.warm_up_sent,
         intended: now.intended,
         sent: now.sent,
         answered: now.answered,
         // What was in flight when a run was interrupted is lost, too.
-        lost: now.sent.saturating_sub(now.answered),
+        lost,
+        cut_off: if interrupted { lost.saturating_sub(now.lost) } else { 0 },
         faults: now.faults,
         late,
         response_time: now.response_time,

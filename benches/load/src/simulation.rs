@@ -230,6 +230,7 @@ fn a_silent_server_is_given_up_on_time() {
     assert_adds_up(&outcome);
     assert_eq!((outcome.intended, seen), (100, 100));
     assert_eq!((outcome.answered, outcome.lost, outcome.faults.timeouts), (0, 100, 100));
+    assert_eq!(outcome.cut_off, 0);
     assert_eq!(outcome.faults.total(), 100);
 }
 
@@ -254,7 +255,7 @@ fn a_run_that_is_interrupted_says_so_and_ends() {
         let (outcome, seen) = simulate(&plan, 1, Network::NONE, &stalls, Some(2 * SECOND));
         assert_adds_up(&outcome);
         assert!(outcome.interrupted);
-        assert_eq!((outcome.sent, outcome.lost), (seen, 10));
+        assert_eq!((outcome.sent, outcome.lost, outcome.cut_off), (seen, 10, 10));
         assert!(outcome.elapsed < Duration::from_millis(2_700), "{:?}", outcome.elapsed);
     }
 }

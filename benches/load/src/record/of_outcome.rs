@@ -31,6 +31,7 @@ impl Record {
             },
             answered: outcome.answered,
             lost: outcome.lost,
+            cut_off: outcome.cut_off,
             statuses: outcome.statuses.iter().copied().collect(),
             connections_opened: outcome.connections_opened,
             bytes_received: outcome.bytes_received,
@@ -38,11 +39,13 @@ impl Record {
             client: Usage {
                 cpu_seconds: outcome.client_cpu.as_secs_f64(),
                 cores: outcome.client_cores(),
+                waiting: None,
                 saturation: Some(outcome.busy),
             },
             server: outcome.server.map(|watched| Usage {
                 cpu_seconds: watched.cpu.ran_nanos as f64 / 1e9,
                 cores: watched.cores(),
+                waiting: Some(watched.waiting()),
                 saturation: None,
             }),
             service_time: outcome.service_time.clone(),
@@ -51,6 +54,7 @@ impl Record {
             seconds: outcome.intervals.iter().map(second).collect(),
             steps: Vec::new(),
             server_side: None,
+            unknown: Vec::new(),
             environment: Environment::default(),
         }
     }

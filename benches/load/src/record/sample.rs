@@ -102,7 +102,7 @@ fn frame(seconds: u64) -> Record {
         connections_opened: 16,
         bytes_received: count * 140,
         bytes_sent: count * 42,
-        client: Usage { cpu_seconds: 0.3, cores: 0.025, saturation: Some(0.03) },
+        client: Usage { cpu_seconds: 0.3, cores: 0.025, saturation: Some(0.03), waiting: None },
         environment: Environment {
             system: "Linux 6.1.0".to_owned(),
             processor: "A processor".to_owned(),

@@ -104,6 +104,7 @@ impl Record {
         self.sends.late_max = ours.late_max.max(theirs.late_max);
         self.answered += later.answered;
         self.lost += later.lost;
+        self.cut_off += later.cut_off;
         self.connections_opened += later.connections_opened;
         self.bytes_received += later.bytes_received;
         self.bytes_sent += later.bytes_sent;

@@ -276,10 +276,6 @@ fn targets(record: &Record) -> String {
 fn about(record: &Record) -> String {
     let environment = &record.environment;
     let virtualization = environment.virtualization.as_deref().unwrap_or("none found");
-    let used = |usage: crate::record::Usage| {
-        let each = units::time(per(usage.cpu_seconds * 1e9, record.answered as f64));
-        format!("{each} of CPU time per response, {:.2} cores busy", usage.cores)
-    };
     let sends = &record.sends;
     let mut facts = vec![
         (
@@ -293,13 +289,13 @@ fn about(record: &Record) -> String {
                 units::several(record.connections_opened, "connection"),
             ),
         ),
-        ("generator", used(record.client)),
+        ("CPU time of the generator", text::used(record.client, record.answered)),
         ("system", environment.system.clone()),
         ("processor", format!("{}, {} cores", environment.processor, environment.cores)),
         ("virtual machine", virtualization.to_owned()),
     ];
     if let Some(server) = record.server {
-        facts.insert(1, ("server", used(server)));
+        facts.insert(1, ("CPU time of the server", text::used(server, record.answered)));
     }
     let mut list = String::new();
     for (name, value) in facts {
@@ -369,6 +365,24 @@ mod tests {
     fn the_policy_names_the_script_and_the_style_that_are_there() {
         let hash = |text: &str| STANDARD.encode(Sha256::digest(text.as_bytes()));
         assert_eq!((STYLE_HASH, SCRIPT_HASH), (&*hash(STYLE), &*hash(SCRIPT)));
+    }
+
+    #[test]
+    fn what_was_lost_or_is_not_known_is_a_problem() {
+        let mut record = sample::stalled();
+        (record.lost, record.cut_off) = (12, 10);
+        record.unknown = vec!["the color of the server".to_owned()];
+        let server = crate::record::Usage { cores: 1.0, waiting: Some(59.0), ..Default::default() };
+        record.server = Some(server);
+        for shown in [html(&record), crate::report::text(&record)] {
+            for part in [
+                "12 of 12,000 requests that were sent had no whole answer",
+                "the color of the server",
+                "1.00 cores busy, 59.00 threads waiting for a core",
+            ] {
+                assert!(shown.contains(part), "{part} in {shown}");
+            }
+        }
     }
 
     #[test]

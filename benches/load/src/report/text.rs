@@ -3,7 +3,7 @@
 use corelane_metrics::HistogramSnapshot;
 
 use crate::outcome::BUSY_MAX;
-use crate::record::{Discipline, End, QUANTILES, Record, per, supports};
+use crate::record::{Discipline, End, QUANTILES, Record, Usage, per, supports};
 use crate::units;
 
 /// Characters of a line of text.
@@ -111,6 +111,10 @@ pub(crate) fn problems(record: &Record) -> Vec<Problem> {
     if !kinds.is_empty() {
         add("faults", format!("{}: {}", units::count(record.fault_count()), kinds.join(", ")));
     }
+    if record.lost > 0 {
+        add("lost", lost(record));
+    }
+    record.unknown.iter().for_each(|what| add("not known", what.clone()));
     let sends = &record.sends;
     if record.load.discipline.is_open() {
         let unsent = sends.intended.saturating_sub(sends.sent);
@@ -151,6 +155,21 @@ pub(crate) fn problems(record: &Record) -> Vec<Problem> {
         );
     }
     problems
+}
+
+fn lost(record: &Record) -> String {
+    let all = format!(
+        "{} of {} requests that were sent had no whole answer",
+        units::count(record.lost),
+        units::count(record.sends.sent),
+    );
+    match record.cut_off {
+        0 => all,
+        cut => {
+            let cut = units::count(cut);
+            format!("{all}; {cut} of them only because the run was ended: no fault of the server's")
+        }
+    }
 }
 
 fn late(record: &Record) -> String {
@@ -214,10 +233,19 @@ fn volume(record: &Record) -> String {
     );
     for (name, usage) in [("client CPU", Some(record.client)), ("server CPU", record.server)] {
         let Some(usage) = usage else { continue };
-        let each = units::time(per(usage.cpu_seconds * 1e9, record.answered as f64));
-        line(name, format!("{each} per response, {:.2} cores busy", usage.cores));
+        line(name, used(usage, record.answered));
     }
     out
+}
+
+/// What a process used for so many responses.
+pub(crate) fn used(usage: Usage, answered: u64) -> String {
+    let each = units::time(per(usage.cpu_seconds * 1e9, answered as f64));
+    let busy = format!("{each} per response, {:.2} cores busy", usage.cores);
+    match usage.waiting {
+        None => busy,
+        Some(waiting) => format!("{busy}, {waiting:.2} threads waiting for a core on average"),
+    }
 }
 
 /// Whether response times are others than service times: in a closed loop with kept connections they are

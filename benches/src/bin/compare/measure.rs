@@ -94,7 +94,10 @@ pub(crate) fn measure_load(
         responses_per_second: number("/summary/responses_per_second"),
         p50_micros: micros("/response_time/quantiles/p50"),
         p99_micros: micros("/response_time/quantiles/p99"),
-        server_busy: number("/server/cores"),
+        // What it wanted to have, not only what it got.
+        server_busy: number("/server/cores")
+            .zip(number("/server/waiting"))
+            .map(|(ran, waited)| ran + waited),
         client_busy: number("/client/cores"),
         idle_kibibytes: None,
     })
