@@ -6,6 +6,7 @@
 
 mod compare;
 mod doctor;
+mod kept;
 mod live;
 mod options;
 mod output;
@@ -112,17 +113,6 @@ pub fn words(skipped: usize) -> Vec<String> {
     std::env::args_os().skip(skipped).map(|word| word.to_string_lossy().into_owned()).collect()
 }
 
-/// Without what is nobody's business: results are passed on.
-fn without_credentials(word: String) -> String {
-    const NAMES: [&str; 6] = ["auth", "cookie", "token", "secret", "key", "password"];
-    let Some((name, _)) = word.split_once(':') else { return word };
-    let lower = name.to_ascii_lowercase();
-    match NAMES.iter().any(|known| lower.contains(known)) {
-        true => format!("{name}: (not kept)"),
-        false => word,
-    }
-}
-
 fn exit(ended: Result<(), Failure>) -> ExitCode {
     let (said, code) = match ended {
         Ok(()) => return ExitCode::SUCCESS,
@@ -167,7 +157,7 @@ fn load(options: &Options, words: Vec<String>) -> Result<(), Failure> {
         None => once(options, &job, &job.plan, &stop, &mut side)?,
         Some(ramp) => ramp::run(options, &job, ramp, &stop, &mut side)?,
     };
-    record.arguments = words.into_iter().map(without_credentials).collect();
+    record.arguments = kept::arguments(words);
     record.environment = environment(&Machine, &findings);
     match side.end() {
         Ok(measured) => record.server_side = measured,

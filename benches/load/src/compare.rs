@@ -302,5 +302,9 @@ mod tests {
             r.environment.processor = "Another".to_owned();
         };
         assert_eq!(refused(&moved).unwrap(), ["processor: A processor, Another"]);
+        let mut first = first.clone();
+        first.load.fields = vec!["Accept: a".to_owned(), "Cookie: (not kept)".to_owned()];
+        let said = compare(&first, &first).unwrap().conditions;
+        assert_eq!(said, ["values of credentials, which were not compared: Cookie: (not kept)"]);
     }
 }

@@ -21,6 +21,8 @@ pub use steps::Step;
 /// The version of the form. Fields may be added under the same version; a field that changes its
 /// meaning or goes raises it.
 pub const SCHEMA: u32 = 2;
+/// Stands in the place of a credential.
+pub(crate) const NOT_KEPT: &str = "(not kept)";
 /// A file larger than this is not read: it is no result of ours.
 const FILE_BYTES_MAX: u64 = 1 << 30;
 

@@ -160,9 +160,14 @@ fn the_exit_code_tells_faults_from_wrong_usage() {
 fn credentials_are_not_kept() {
     let folder = Folder::new("credentials");
     let json = folder.path("a.json");
-    let url = format!("http://{}/", server(OK));
-    let (code, _, why) = run(&[
-        &url,
+    let (address, html) = (server(OK), folder.path("a.html"));
+    let urls = [1, 2].map(|index| format!("http://{address}/{index}?access_token=s3cret"));
+    let (code, text, why) = run(&[
+        &urls[0],
+        &urls[1],
+        "--html",
+        &html,
+        "--body=s3cret",
         "-n",
         "2",
         "-c",
@@ -178,8 +183,9 @@ fn credentials_are_not_kept() {
         &json,
     ]);
     assert_eq!(code, 0, "{why}");
-    let kept = fs::read_to_string(&json).unwrap();
-    assert!(!kept.contains("s3cret"), "{kept}");
+    for kept in [fs::read_to_string(&json).unwrap(), fs::read_to_string(&html).unwrap(), text] {
+        assert!(!kept.contains("s3cret"), "{kept}");
+    }
     let record = Record::read(Path::new(&json)).unwrap();
     assert!(record.arguments.contains(&"Authorization: (not kept)".to_owned()), "{record:?}");
     assert_eq!(record.load.fields[3], "Accept: text/html");

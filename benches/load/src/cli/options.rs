@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::live::Mode;
 use super::output::Files;
 use super::values::{self, Ramp, WeightedUrl};
-use super::{Failure, contents};
+use super::{Failure, contents, kept};
 use crate::doctor::Subject;
 use crate::record::{Discipline, Load};
 use crate::{Admin, Arrivals, Expect, Pace, Plan, Request, Stop, Timeouts, Url, Weighted, units};
@@ -145,7 +145,6 @@ enum ArrivalsArg {
 /// What an invocation asks for.
 pub(super) struct Job {
     pub(super) plan: Plan,
-    urls: Vec<WeightedUrl>,
     method: String,
     fields: Vec<String>,
     body: String,
@@ -210,19 +209,21 @@ impl Options {
         };
         let usual = if body.is_empty() { "GET" } else { "POST" };
         let method = self.method.clone().unwrap_or_else(|| usual.to_owned());
-        let fields = self.fields()?;
-        let fields: Vec<_> = fields.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let headers = self.headers()?;
+        let closes = self.no_keep_alive.then_some(("Connection", "close"));
+        let fields: Vec<_> =
+            headers.iter().map(|(name, value)| (&**name, &**value)).chain(closes).collect();
         let mut requests = Vec::with_capacity(urls.len());
         for (WeightedUrl { weight, url: name }, url) in urls.iter().zip(&parsed) {
             let request = Request::new(&method, url.target(), url.authority(), &fields, &body);
             let (request, expect) = (request.map_err(usage)?, self.expect());
-            requests.push(Weighted { name: name.clone(), weight: *weight, request, expect });
+            requests.push(Weighted { name: kept::url(name), weight: *weight, request, expect });
         }
         let targets = first.resolve().map_err(|error| Failure::Run(error.into()))?;
         let plan = self.plan(targets, requests);
         plan.check().map_err(usage)?;
-        let fields = self.headers.iter().map(|field| super::without_credentials(field.clone()));
-        Ok(Job { plan, urls, method, fields: fields.collect(), body: digest(&body) })
+        let fields = headers.iter().map(|(name, value)| kept::field(&format!("{name}: {value}")));
+        Ok(Job { plan, method, fields: fields.collect(), body: digest(&body) })
     }
 
     fn plan(&self, targets: Vec<std::net::SocketAddr>, requests: Vec<Weighted>) -> Plan {
@@ -276,7 +277,7 @@ impl Options {
             .collect()
     }
 
-    fn fields(&self) -> Result<Vec<(String, String)>, Failure> {
+    fn headers(&self) -> Result<Vec<(String, String)>, Failure> {
         let mut fields = Vec::new();
         for header in &self.headers {
             let Some((name, value)) = header.split_once(':') else {
@@ -284,9 +285,6 @@ impl Options {
                 return Err(Failure::Usage(why));
             };
             fields.push((name.trim().to_owned(), value.trim().to_owned()));
-        }
-        if self.no_keep_alive {
-            fields.push(("Connection".to_owned(), "close".to_owned()));
         }
         Ok(fields)
     }
@@ -320,12 +318,12 @@ impl Job {
                 },
             },
         };
-        let weights = match self.urls.len() {
+        let weights = match plan.requests.len() {
             1 => Vec::new(),
-            _ => self.urls.iter().map(|url| url.weight).collect(),
+            _ => plan.requests.iter().map(|request| request.weight).collect(),
         };
         Load {
-            urls: self.urls.iter().map(|url| url.url.clone()).collect(),
+            urls: plan.requests.iter().map(|request| request.name.clone()).collect(),
             weights,
             method: self.method.clone(),
             fields: self.fields.clone(),

@@ -62,6 +62,24 @@ fn requests_are_made_of_the_options() {
 }
 
 #[test]
+fn fields_are_compared_by_name_and_value_and_urls_are_kept_without_credentials() {
+    let job = parse(&[
+        "127.0.0.1:80/?x=1&key=s3",
+        "-HAccept:a",
+        "-H",
+        " X-Token : s3",
+        "--no-keep-alive",
+    ]);
+    let job = job.unwrap_or_else(|why| panic!("{why}"));
+    let load = job.load(&job.plan);
+    assert_eq!(load.fields, ["Accept: a", "X-Token: (not kept)"]);
+    assert_eq!((&*load.urls[0], load.keep_alive), ("127.0.0.1:80/?x=1&key=(not kept)", false));
+    assert_eq!(job.plan.requests[0].name, load.urls[0]);
+    let sent = String::from_utf8(job.plan.requests[0].request.bytes().to_vec()).unwrap();
+    assert!(sent.starts_with("GET /?x=1&key=s3 ") && sent.contains("X-Token: s3\r\n"), "{sent}");
+}
+
+#[test]
 fn what_cannot_be_is_refused_with_a_reason() {
     for (words, why) in [
         (&["-r", "1k"][..], "URL"),

@@ -1,7 +1,7 @@
 //! Whether two results are of the same load.
 
 use crate::outcome::{BUSY_MAX, LATE_SHARE_MAX};
-use crate::record::{Discipline, Load, Record, per};
+use crate::record::{Discipline, Load, NOT_KEPT, Record, per};
 
 /// Why two results cannot be compared.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -60,6 +60,20 @@ pub(super) fn conditions(first: &Record, second: &Record) -> Vec<String> {
         ("end", |record| format!("{:?}", record.end)),
     ];
     let mut said = differences(rows.map(|(name, of)| (name, of(first), of(second))));
+    let Load { urls, fields, .. } = &first.load;
+    // They are the same in the second, as far as they were kept.
+    let left_out: Vec<_> = fields
+        .iter()
+        .chain(urls)
+        .filter(|part| part.contains(NOT_KEPT))
+        .map(String::as_str)
+        .collect();
+    if !left_out.is_empty() {
+        said.push(format!(
+            "values of credentials, which were not compared: {}",
+            left_out.join(", ")
+        ));
+    }
     for (which, record) in [("first", first), ("second", second)] {
         let limits = at_its_limit(record);
         if !limits.is_empty() {
