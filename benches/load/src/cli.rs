@@ -133,10 +133,11 @@ fn print(text: &str) {
 
 fn show(args: &ShowArgs) -> Result<(), Failure> {
     let record = read(&args.result)?;
-    args.files.write(&record)?;
+    args.files.check()?;
     if !args.files.take_stdout() {
         print(&report::text(&record));
     }
+    args.files.write(&record)?;
     Ok(())
 }
 

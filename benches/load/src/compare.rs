@@ -18,7 +18,7 @@ mod resample;
 
 use std::fmt::Write;
 
-use crate::record::Record;
+use crate::record::{Record, per};
 use crate::units;
 
 pub use alike::Unlike;
@@ -41,6 +41,10 @@ pub struct Comparison {
     pub figures: Vec<Figure>,
     /// [Shares of requests that failed](Record::failed_share), of the first and of the second.
     pub fault_shares: [f64; 2],
+    /// All faults of both, those of connections included.
+    pub fault_counts: [u64; 2],
+    /// As many for each request whose time came.
+    pub fault_rates: [f64; 2],
     /// What else may explain a difference: machine, cores, times, a generator at its limit.
     pub conditions: Vec<String>,
 }
@@ -85,22 +89,23 @@ impl Comparison {
             .filter(move |figure| figure.is_significant() && figure.worse_by() >= threshold)
     }
 
-    /// Whether the second has a larger share of faults, by at least one request in a thousand.
+    /// Whether more requests of the second failed, or it had more faults, of connections too: by at least one
+    /// for a thousand requests.
     #[must_use]
     pub fn has_more_faults(&self) -> bool {
-        self.fault_shares[1] - self.fault_shares[0] >= 0.001
+        [self.fault_shares, self.fault_rates].iter().any(|[first, second]| second - first >= 0.001)
     }
 
     /// A table for people, with what has to be known to read it.
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut out = String::new();
-        if self.fault_shares != [0.0, 0.0] {
-            let [first, second] = self.fault_shares.map(|share| format!("{:.3} %", share * 100.0));
-            let _ = writeln!(
-                out,
-                "faults: {first} of the requests of the first, {second} of the second\n"
-            );
+        if self.fault_shares != [0.0, 0.0] || self.fault_counts != [0, 0] {
+            let [first, second] = [0, 1].map(|which| {
+                let count = units::several(self.fault_counts[which], "fault");
+                format!("{count} and {:.3} % of the requests", self.fault_shares[which] * 100.0)
+            });
+            let _ = writeln!(out, "failed: {first} in the first, {second} in the second\n");
         }
         let _ = writeln!(
             out,
@@ -177,7 +182,10 @@ pub fn compare(first: &Record, second: &Record) -> Result<Comparison, Unlike> {
         .collect();
     Ok(Comparison {
         figures,
-        fault_shares: [first.failed_share(), second.failed_share()],
+        fault_shares: [first, second].map(Record::failed_share),
+        fault_counts: [first, second].map(Record::fault_count),
+        fault_rates: [first, second]
+            .map(|record| per(record.fault_count() as f64, record.sends.intended as f64)),
         conditions: alike::conditions(first, second),
     })
 }
@@ -237,6 +245,20 @@ mod tests {
             "one block in 40 may fall on either: {p99:?}"
         );
         assert!(found.fault_shares[1] > 0.0 && !found.has_more_faults());
+    }
+
+    #[test]
+    fn faults_of_connections_count_though_no_request_failed() {
+        let first = sample::made(20, 100_000, None, 1);
+        for (faults, more) in [(0, false), (19, false), (20, true), (5_000, true)] {
+            let mut second = sample::made(20, 100_000, None, 1);
+            second.faults[0].count = faults;
+            let found = compare(&first, &second).unwrap();
+            assert_eq!((found.fault_shares, found.has_more_faults()), ([0.0; 2], more), "{faults}");
+            let told = "failed: 0 faults and 0.000 % of the requests in the first";
+            assert_eq!(found.to_text().contains(told), faults > 0, "{}", found.to_text());
+            assert!(!compare(&second, &first).unwrap().has_more_faults());
+        }
     }
 
     #[test]

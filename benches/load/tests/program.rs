@@ -203,6 +203,27 @@ fn one_file_that_cannot_be_written_does_not_cost_the_others() {
     assert!(why.contains("cannot write /dev/full"), "{why}");
     assert!(text.contains("2 answered"), "the text comes first: {text}");
     assert!(fs::read_to_string(&csv).unwrap().lines().count() >= 2);
+    // Each failure is told, and `show` has the same rules.
+    let json = result(&folder, "a.json", 50_000, 8);
+    fs::hard_link(&json, folder.path("same.json")).unwrap();
+    let (code, text, why) = run(&["show", &json, "--csv", "/dev/full", "--html", "/nowhere/b"]);
+    assert_eq!((code, &*text), (1, ""), "before anything is shown: {why}");
+    let full = ["--json", "/dev/full", "--csv", "/dev/full"];
+    let (code, text, why) = run(&[&["show", &json, "--hlog", &csv], &full[..]].concat());
+    assert!(code == 1 && text.contains("10,000 answered"), "the text comes first: {text}");
+    assert_eq!(why.matches("error: cannot write /dev/full: ").count(), 2, "{why}");
+    assert!(fs::read_to_string(&csv).unwrap().starts_with('#'), "the other is written");
+    for twice in [
+        ["--csv", &*csv, "--hlog", &*csv],
+        ["--csv", "-", "--hlog", "-"],
+        ["--json", &*json, "--html", &*folder.path("same.json")],
+    ] {
+        for all in [&["show", &*json][..], &[&*url, "-q"]] {
+            let (code, text, why) = run(&[all, &twice].concat());
+            assert_eq!((code, &*text), (2, ""), "{twice:?}: {why}");
+            assert!(why.contains("can take one result"), "{twice:?}: {why}");
+        }
+    }
 }
 
 /// Ends it by a signal if it has not ended.

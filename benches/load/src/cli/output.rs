@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -39,14 +40,21 @@ impl Files {
 
     /// Makes sure that each can be written, before an hour of load and not after it.
     pub(super) fn check(&self) -> Result<(), Failure> {
-        let to_stdout = self.all().into_iter().flatten().filter(|path| *path == Path::new("-"));
-        if to_stdout.count() > 1 {
-            let why = "standard output (-) can take one result: name files for the others";
-            return Err(Failure::Usage(why.to_owned()));
+        let twice = |what: std::fmt::Arguments<'_>| {
+            Failure::Usage(format!("{what} can take one result: name other files for the others"))
+        };
+        let (named, to_stdout): (Vec<_>, Vec<_>) =
+            self.all().into_iter().flatten().partition(|path| *path != Path::new("-"));
+        if to_stdout.len() > 1 {
+            return Err(twice(format_args!("standard output (-)")));
         }
-        for path in self.all().into_iter().flatten().filter(|path| *path != Path::new("-")) {
-            let opened = File::options().create(true).append(true).open(path);
-            opened.with_context(|| format!("cannot write {}", path.display()))?;
+        let mut seen = Vec::new();
+        for path in named {
+            let file = open(path).with_context(|| format!("cannot write {}", path.display()))?;
+            if file.is_some() && seen.contains(&file) {
+                return Err(twice(format_args!("{}", path.display())));
+            }
+            seen.push(file);
         }
         Ok(())
     }
@@ -55,7 +63,8 @@ impl Files {
         [&self.json, &self.csv, &self.hlog, &self.html].map(Option::as_deref)
     }
 
-    /// Writes all of them. One that cannot be written does not keep the others from it.
+    /// Writes all of them. One that cannot be written does not keep the others from it, and each that cannot
+    /// is told.
     pub(super) fn write(&self, record: &Record) -> anyhow::Result<()> {
         let html = |out: &mut dyn Write| out.write_all(report::html(record).as_bytes());
         let written = [
@@ -64,8 +73,21 @@ impl Files {
             to(self.hlog.as_deref(), |out| report::hlog(record, self.tag.as_deref(), out)),
             to(self.html.as_deref(), html),
         ];
-        written.into_iter().collect()
+        let failures: Vec<_> = written.into_iter().filter_map(Result::err).collect();
+        match failures.is_empty() {
+            true => Ok(()),
+            false => {
+                let said: Vec<_> = failures.iter().map(|error| format!("{error:#}")).collect();
+                Err(anyhow::Error::msg(said.join("\nerror: ")))
+            }
+        }
     }
+}
+
+/// Opens or makes it, and says which file it is, whatever its path; a device or a pipe is none.
+fn open(path: &Path) -> io::Result<Option<(u64, u64)>> {
+    let meta = File::options().create(true).append(true).open(path)?.metadata()?;
+    Ok(meta.is_file().then(|| (meta.dev(), meta.ino())))
 }
 
 /// What the log's format has room for.

@@ -21,6 +21,16 @@ pub(crate) fn supports(histogram: &HistogramSnapshot, quantile: f64) -> bool {
     (1.0 - quantile) * histogram.count() as f64 >= 9.999
 }
 
+/// Up to `most` the highest of [`QUANTILES`] that both [support](supports), with its name.
+pub(crate) fn highest_of_both(
+    both: [&HistogramSnapshot; 2],
+    most: f64,
+) -> Option<(&'static str, f64)> {
+    QUANTILES.into_iter().rfind(|(_, quantile)| {
+        *quantile <= most && both.iter().all(|histogram| supports(histogram, *quantile))
+    })
+}
+
 /// The form on paper, in which the server's `/metrics.json` has them, too.
 #[derive(Serialize, Deserialize)]
 struct Written {
@@ -98,5 +108,13 @@ mod tests {
         let mut thousand = HistogramSnapshot::default();
         thousand.record_n(1, 1_000);
         assert!(supports(&thousand, 0.99) && !supports(&thousand, 0.999));
+        let of_both = |count| {
+            let mut other = HistogramSnapshot::default();
+            other.record_n(1, count);
+            highest_of_both([&thousand, &other], 0.99).map(|(name, _)| name)
+        };
+        let names = [10, 20, 99, 100, 999, 1_000, 100_000].map(of_both);
+        let [p50, p90, p99] = ["p50", "p90", "p99"].map(Some);
+        assert_eq!(names, [None, p50, p50, p90, p90, p99, p99]);
     }
 }

@@ -3,13 +3,15 @@
 use corelane_metrics::HistogramSnapshot;
 use serde::{Deserialize, Serialize};
 
+use super::histogram::highest_of_both;
 use super::{End, Record, histogram, per};
 use crate::units;
 
 /// A server keeps up as long as so much of what is asked is answered in time,
 const ANSWERED_SHARE: f64 = 0.99;
-/// and as long as its p99 is below so many times that of the first step.
-const P99_FACTOR: u64 = 10;
+/// and as long as its p99 is below so many times that of the first step; where one of them has too few
+/// answers for that, the highest quantile that both have.
+const FACTOR: u64 = 10;
 
 /// One rate of a ramp.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -117,7 +119,8 @@ impl Record {
     }
 
     /// The first step of a ramp at which the server no longer kept up: less than 99 % of what was asked
-    /// was answered, something failed, or p99 was more than ten times that of the first step.
+    /// was answered, something failed, or p99 (of few answers p90 or p50) was more than ten times that of the
+    /// first step.
     #[must_use]
     pub fn knee(&self) -> Option<usize> {
         (0..self.steps.len()).find(|index| !self.shortfalls(*index).is_empty())
@@ -137,12 +140,15 @@ impl Record {
             let answered = units::rate(step.answered_rate());
             found.push(format!("{answered}/s were answered of {}/s asked", units::rate(asked)));
         }
-        let [usual, p99] = [first, step].map(|step| step.response_time.quantile(0.99));
-        if p99 > usual.saturating_mul(P99_FACTOR) {
-            let [usual, p99] = [usual, p99].map(|time| units::time(time as f64));
-            found.push(format!(
-                "a p99 of {p99}, more than {P99_FACTOR} times the {usual} of the first step"
-            ));
+        let times = [first, step].map(|step| &step.response_time);
+        if let Some((name, quantile)) = highest_of_both(times, 0.99) {
+            let [usual, now] = times.map(|times| times.quantile(quantile));
+            if now > usual.saturating_mul(FACTOR) {
+                let [usual, now] = [usual, now].map(|time| units::time(time as f64));
+                found.push(format!(
+                    "a {name} of {now}, more than {FACTOR} times the {usual} of the first step"
+                ));
+            }
         }
         found
     }
@@ -243,5 +249,28 @@ mod tests {
             "{found:?}"
         );
         assert_eq!(record.knee(), Some(1));
+    }
+
+    #[test]
+    fn one_slow_answer_of_few_is_no_knee() {
+        let step = |fast, slow| {
+            let mut record = sample::made(1, 100_000, None, 1);
+            record.response_time = Default::default();
+            record.response_time.record_n(100_000, fast);
+            record.response_time.record_n(5_000_000, slow);
+            record.become_step(1_000.0);
+            record
+        };
+        for (fast, slow, knee) in [(98, 2, None), (80, 20, Some("p90")), (5, 5, None)] {
+            let mut record = step(100, 0);
+            record.append(step(fast, slow));
+            assert_eq!(record.knee(), knee.map(|_| 1), "{fast} and {slow}");
+            let found = record.shortfalls(1).join(" ");
+            assert!(knee.is_none_or(|name| found.starts_with(&format!("a {name} of "))), "{found}");
+        }
+        // Nor has a table a p99 of them.
+        assert!(text(&step(98, 2)).lines().any(|line| {
+            line.split_ascii_whitespace().collect::<Vec<_>>()[..].get(4..6) == Some(&["–", "5.00"])
+        }));
     }
 }

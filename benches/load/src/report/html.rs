@@ -90,7 +90,7 @@ fn found(record: &Record) -> String {
 }
 
 fn tiles(record: &Record) -> String {
-    let time = |quantile| units::time(record.response_time.quantile(quantile) as f64);
+    let time = |quantile| text::time_at(&record.response_time, quantile);
     let faults = record.fault_count();
     let tiles = [
         ("answered per second", units::rate(record.rate()), ""),
@@ -225,7 +225,7 @@ fn steps(record: &Record) -> String {
     }
     let mut rows = String::new();
     for step in &record.steps {
-        let time = |quantile| units::time(step.response_time.quantile(quantile) as f64);
+        let time = |quantile| text::time_at(&step.response_time, quantile);
         let _ = writeln!(
             rows,
             "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
@@ -253,7 +253,7 @@ fn targets(record: &Record) -> String {
     }
     let mut rows = String::new();
     for target in &record.targets {
-        let time = |quantile| units::time(target.response_time.quantile(quantile) as f64);
+        let time = |quantile| text::time_at(&target.response_time, quantile);
         let _ = writeln!(
             rows,
             "<tr><td class=\"url\">{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",

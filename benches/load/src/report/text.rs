@@ -298,6 +298,15 @@ pub(crate) fn rows() -> Vec<(&'static str, Figure)> {
     rows
 }
 
+/// A quantile as a cell of a table, or `–` where it has fewer than ten values beyond it; 1 is the maximum.
+pub(crate) fn time_at(distribution: &HistogramSnapshot, quantile: f64) -> String {
+    let has = supports(distribution, quantile) || (quantile >= 1.0 && !distribution.is_empty());
+    match has {
+        true => units::time(distribution.quantile(quantile) as f64),
+        false => "–".to_owned(),
+    }
+}
+
 /// The one sentence that says how to read the two columns, or what one column cannot show.
 #[must_use]
 pub(crate) fn lesson(record: &Record) -> String {
@@ -386,7 +395,7 @@ fn steps(record: &Record) -> String {
         "asked", "answered", "p50", "p99", "max", "faults", "late"
     );
     for step in &record.steps {
-        let time = |quantile| units::time(step.response_time.quantile(quantile) as f64);
+        let time = |quantile| time_at(&step.response_time, quantile);
         out += &format!(
             "{:<14}{:>14}{:>12}{:>12}{:>12}{:>9}{:>9}\n",
             format!("{}/s", units::rate(step.rate)),
@@ -437,7 +446,7 @@ fn targets(record: &Record) -> String {
         "weight", "answered", "wrong", "p50", "p99"
     );
     for target in &record.targets {
-        let time = |quantile| units::time(target.response_time.quantile(quantile) as f64);
+        let time = |quantile| time_at(&target.response_time, quantile);
         out += &format!(
             "{:>8} {:>12} {:>8} {:>10} {:>10}  {}\n",
             target.weight,
