@@ -51,7 +51,9 @@
     };
     charts.push(redraw);
     let known = 0;
-    new ResizeObserver(() => { if (holder.clientWidth !== known) { known = holder.clientWidth; redraw(); } }).observe(holder);
+    const fit = () => { if (holder.clientWidth !== known) { known = holder.clientWidth; redraw(); } };
+    fit();
+    new ResizeObserver(fit).observe(holder);
     svg.addEventListener("pointerleave", () => self.hide());
     svg.addEventListener("blur", () => self.hide());
     svg.addEventListener("keydown", (event) => { if (event.key === "Escape") self.hide(); });
