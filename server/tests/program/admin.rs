@@ -81,7 +81,10 @@ fn status_counts_what_was_sent() {
     assert_eq!(refused.ask("GET / HTTP/1.1\r\n\r\n").status, 400);
     refused.ends();
     drop(refused);
-    wait_until("the refused connection is closed", || Status::of(&program).open() == 1);
+    wait_until("the refused connection is closed", || {
+        let status = Status::of(&program);
+        status.counter("corelane_connections_accepted_total", &[]) == 2 && status.open() == 1
+    });
 
     let status = Status::of(&program);
     assert_eq!(status.requests(), 26);
