@@ -64,6 +64,8 @@ pub(crate) struct Engine<'plan> {
     opens: u64,
     closes: u64,
     pub(crate) interrupted: bool,
+    /// When what is in flight is given up, once it was interrupted.
+    gives_up: u64,
     /// Connections at most, those there are or that rest after a failure, and those on their way.
     most: usize,
     live: usize,
@@ -114,6 +116,7 @@ impl<'plan> Engine<'plan> {
             opens: u64::MAX,
             closes: u64::MAX,
             interrupted: false,
+            gives_up: u64::MAX,
             most,
             live: 0,
             connecting: 0,
@@ -313,10 +316,13 @@ impl Engine<'_> {
         if self.stage == Stage::WarmUp && now >= self.opens {
             self.stage = Stage::Measuring;
         }
-        if self.sends() && self.stop.load(Ordering::Relaxed) {
+        if !self.interrupted && self.stage != Stage::Over && self.stop.load(Ordering::Relaxed) {
             self.interrupted = true;
-            self.opens = self.opens.min(now);
-            self.closes = now;
+            self.gives_up = now.saturating_add(PATIENCE);
+            if self.sends() {
+                self.opens = self.opens.min(now);
+                self.closes = now;
+            }
         }
         let owes = self.supply.waiting() > 0 || self.in_flight > 0;
         if !owes && self.supply.is_open() && self.closes == u64::MAX {
@@ -331,10 +337,7 @@ impl Engine<'_> {
                 let limited = self.closes == u64::MAX;
                 limited && (answered || now > self.progress.saturating_add(patience))
             }
-            Stage::Draining => {
-                let given_up = self.interrupted && now > self.closes.saturating_add(PATIENCE);
-                self.in_flight == 0 || given_up
-            }
+            Stage::Draining => self.in_flight == 0 || now > self.gives_up,
             Stage::Over => false,
         };
         if done {

@@ -260,6 +260,17 @@ fn a_run_that_is_interrupted_says_so_and_ends() {
     }
 }
 
+#[test]
+fn an_interrupt_ends_the_wait_for_the_last_answers() {
+    let silent = |_| None;
+    let plan = plan(open(1_000.0), 10, seconds(1));
+    let (outcome, _) = simulate(&plan, 1, Network::NONE, &silent, Some(3 * SECOND / 2));
+    assert_adds_up(&outcome);
+    assert!(outcome.interrupted);
+    // Before they were given up.
+    assert_eq!((outcome.cut_off, outcome.faults.timeouts), (10, 0));
+}
+
 /// Whatever the network does, every request is accounted for once; if it loses nothing, each is
 /// answered. And a seed is a run.
 #[test]
