@@ -51,7 +51,8 @@ pub use doctor::DoctorArgs;
     Exit code: 0 for a run with answers and without faults (or with --allow-faults, if no larger share of the \
     requests failed), also for one that was ended by a signal; 1 for one without an answer, with more faults, with a step \
     that could not run or with a file that could not be written, and for one that could not start; 2 for wrong \
-    usage; 130 if a further signal ended it at once.")]
+    usage; 130 if a further signal ended it at once. With --idle: 0 if all connections were open to the end, \
+    without a fault, else 1.")]
 pub struct Args {
     #[command(subcommand)]
     command: Option<Command>,

@@ -480,6 +480,10 @@ fn a_comparison_has_an_exit_code_for_continuous_integration() {
     let (code, _, why) = compare(&[&before, &other]);
     assert_eq!(code, 2);
     assert!(why.contains("connections: 8, 9"), "{why}");
+    // 1 would say that it is worse.
+    let (code, text, why) = compare(&[&before, &folder.path("missing")]);
+    assert_eq!((code, &*text), (2, ""));
+    assert!(why.contains("cannot read "), "{why}");
 }
 
 /// The browser. Continuous integration must have one; elsewhere tests say that they were skipped.

@@ -11,7 +11,7 @@ use crate::compare::compare;
     counts if chance alone would make seconds as unequal less than once in a hundred times, and, for the exit \
     code, if it is at least --threshold. Runs of different loads are refused.\n\n\
     Two runs are two moments of a machine: alternate runs of both, and repeat.\n\n\
-    Exit code: 0 if the second is not worse, 1 if it is (or has more faults), 2 if they cannot be compared."
+    Exit code: 0 if the second is not worse, 1 if it is (or has more faults), 2 if they cannot be read or compared."
 )]
 pub(super) struct CompareArgs {
     /// What was written with --json by the run before
@@ -24,7 +24,8 @@ pub(super) struct CompareArgs {
 }
 
 pub(super) fn run(args: &CompareArgs) -> Result<(), Failure> {
-    let (first, second) = (read(&args.first)?, read(&args.second)?);
+    let result = |path| read(path).map_err(|error| Failure::Usage(format!("{error:#}")));
+    let (first, second) = (result(&args.first)?, result(&args.second)?);
     let found = compare(&first, &second).map_err(|unlike| Failure::Usage(unlike.to_string()))?;
     print(&found.to_text());
     let worse: Vec<_> = found.regressions(args.threshold).map(|figure| figure.name).collect();
