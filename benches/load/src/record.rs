@@ -300,10 +300,10 @@ pub struct Environment {
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The file cannot be read.
-    #[error("{0}")]
+    #[error(transparent)]
     File(#[from] io::Error),
     /// It is no result.
-    #[error("it is no result of a load test: {0}")]
+    #[error("it is no result of a load test")]
     Form(#[from] serde_json::Error),
     /// It is of another version.
     #[error("it has version {0} of the form, this program reads version {SCHEMA}")]
