@@ -222,6 +222,7 @@ impl Admission {
     /// of this loop. Costs one compare-exchange; nothing shared is written when the loop's own
     /// limit or rate says no.
     pub fn admit(&mut self, now: u64, open_here: usize) -> Verdict {
+        self.shed_for = None;
         if open_here >= self.max_here {
             // Where both limits are reached, it is that of the process which matters.
             let full = self.open.count() >= self.open.limit();

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FlockOperation;
+use rustix::fs::{FlockOperation, Mode};
 use rustix::io::Errno;
 use socket2::{Domain, SockAddr, Socket};
 
@@ -104,13 +104,29 @@ pub(crate) fn bind(
 
 fn bind_and_listen(path: &Path, config: &ListenConfig) -> io::Result<Listener> {
     let socket = new_socket(Domain::UNIX, None)?;
-    socket.bind(&SockAddr::unix(path)?)?;
     if let Some(mode) = config.unix_mode {
-        // Before `listen`, so that nobody gets in under the umask's permissions.
-        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+        // The file is made with the socket's mode, less the umask: so nobody gets in before it is narrow.
+        rustix::fs::fchmod(&socket, Mode::from_raw_mode(mode))?;
     }
-    listen(&socket, config)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    let widened = widen(path, config.unix_mode).and_then(|()| listen(&socket, config));
+    if widened.is_err() {
+        // It is of no use to anybody, and in the way of the next one.
+        let _ = fs::remove_file(path);
+    }
+    widened?;
     Ok(Listener::Unix(OwnedFd::from(socket).into()))
+}
+
+/// Gives the file the permissions that the umask has kept from it.
+fn widen(path: &Path, mode: Option<u32>) -> io::Result<()> {
+    let Some(mode) = mode else { return Ok(()) };
+    // Not through a link that somebody has put there meanwhile.
+    let found = fs::symlink_metadata(path)?;
+    match found.file_type().is_socket() && found.mode() & 0o7777 != mode {
+        true => fs::set_permissions(path, fs::Permissions::from_mode(mode)),
+        false => Ok(()),
+    }
 }
 
 /// What is at a path where binding found something.

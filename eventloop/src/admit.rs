@@ -29,6 +29,9 @@ pub trait Admit {
         self.release();
     }
 
+    /// There was nothing to accept after a [`Verdict::Shed`], or accepting it failed: nobody was turned away.
+    fn spare(&mut self) {}
+
     /// The connection that took a place is closed.
     fn release(&mut self);
 

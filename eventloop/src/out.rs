@@ -482,7 +482,8 @@ impl Out<'_> {
     }
 
     /// As [`Out::mark`], and asks for [`Event::Sent`](crate::Event::Sent) after each flush until then,
-    /// with how much has left: for those who put several things and follow each.
+    /// with how much has left: for those who put several things and follow each. Inside of a
+    /// [`Hosted`](crate::Hosted) protocol it says how much its host has taken, not the kernel.
     #[inline]
     pub fn follow(&mut self) -> Mark {
         let last = self.queue.put + 1;

@@ -284,8 +284,9 @@ impl<N: Net> Reactor<N> {
                     self.net.close(socket, true);
                 }
                 Err(error) => {
-                    if verdict == Verdict::Take {
-                        lane.admit().cancel();
+                    match verdict {
+                        Verdict::Take => lane.admit().cancel(),
+                        _ => lane.admit().spare(),
                     }
                     if error.kind() == ErrorKind::WouldBlock {
                         door.ready = false;

@@ -93,3 +93,55 @@ fn a_turn_takes_what_all_of_its_stages_take() {
         }
     }
 }
+
+/// Puts much once, and follows it.
+struct Follower {
+    told: u64,
+}
+
+impl Protocol for Follower {
+    type Conn = ();
+    type Mail = ();
+
+    fn open(&mut self, _: &mut Io<'_, ()>) -> Option<()> {
+        Some(())
+    }
+
+    fn step(&mut self, _: &mut (), event: Event<()>, io: &mut Io<'_, ()>) -> Flow {
+        match event {
+            Event::Bytes => {
+                io.consume(io.input().len());
+                io.out().put(&[b'x'; 100_000]);
+                io.out().follow();
+            }
+            Event::Sent(_) => self.told += 1,
+            _ => {}
+        }
+        Flow::Read
+    }
+
+    fn close(&mut self, (): (), _: Closed, _: &mut Io<'_, ()>) {}
+}
+
+/// Whoever is told of each part that leaves does not cost the lane a turn for it.
+#[test]
+fn a_lane_that_waits_for_a_peer_sleeps() {
+    let world = World::new(1, Faults::NONE);
+    let mut driver = world.driver();
+    driver.listen(0, ListenOptions::default());
+    let mut lane =
+        Lane::new(Follower { told: 0 }, LaneConfig::default(), Post::mesh(1, 16).remove(0));
+    let client = world.connect(&driver, 0);
+    world.set_send_buffer(client, 1_000);
+    world.set_pace(client, 1_000, Nanos::from_millis(1));
+    world.send(client, b"x");
+    for _ in 0..1_000 {
+        driver.turn(&mut lane, None).unwrap();
+        if world.received_len(client) == 100_000 {
+            break;
+        }
+    }
+    let (stats, told) = (lane.stats(), lane.protocol().told);
+    assert!((50..=110).contains(&told), "{told}");
+    assert!(stats.turns <= told + 10, "{} turns for {told} parts", stats.turns);
+}

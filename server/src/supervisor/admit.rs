@@ -118,6 +118,11 @@ impl Admit for LaneAdmission {
         self.admission.cancel();
     }
 
+    fn spare(&mut self) {
+        self.admission.spare();
+        self.tally.store(self.admission.counts());
+    }
+
     fn release(&mut self) {
         self.admission.release();
     }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use corelane_acceptor::{Address, Open, SocketFile, Targets};
-use corelane_eventloop::{LaneHandle, LaneId, Mio, Nanos, Post, Protocol};
+use corelane_eventloop::{Closed, LaneHandle, LaneId, Mio, Nanos, Post, Protocol};
 use corelane_metrics::{Registry, Shard};
 
 use super::lane_metrics::Publisher;
@@ -100,6 +100,11 @@ impl<M: Send + 'static> Here<M> {
         let mut lane = thread.lane(make(0, shard.clone()), post);
         let mut publisher = Publisher::new(thread.metrics.clone(), thread.tally.clone());
         let told = (&mut publisher, &*shard);
-        thread.turn((&mut driver, &mut lane), told, &pulse.beat(0), Some(period), each)
+        let ended = thread.turn((&mut driver, &mut lane), told, &pulse.beat(0), Some(period), each);
+        if let Err(error) = &ended {
+            publisher.died(&shard, lane.stats(), lane.len(), Closed::Lost(error.kind()));
+            shard.clear_gauges();
+        }
+        ended
     }
 }

@@ -223,15 +223,11 @@ impl Publisher {
         add(shard, self.metrics.accept_errors, grown(|s| s.accept_errors));
         let decided = self.tally.load();
         let news = decided.since(self.decided);
-        // The lane knows how many it closed; of a verdict that no connection came for, it is not told.
-        let mut left = grown(|s| s.refused);
-        for (&id, verdicts) in self.metrics.refused.iter().zip(news.shed) {
-            let closed = verdicts.min(left);
-            left -= closed;
+        for (&id, closed) in self.metrics.refused.iter().zip(news.shed) {
             add(shard, id, closed);
         }
         let full = grown(|s| s.full);
-        add(shard, self.metrics.refused[LOOP_FULL], full + left);
+        add(shard, self.metrics.refused[LOOP_FULL], full);
         add(shard, self.metrics.refused[PROTOCOL], grown(|s| s.declined).saturating_sub(full));
         self.metrics.add_pauses(shard, news);
         self.decided = decided;
@@ -318,7 +314,8 @@ mod tests {
             events,
             stale_events,
             accepted,
-            refused,
+            // Told by the admission, which knows why.
+            refused: _,
             declined,
             full,
             accept_errors,
@@ -343,7 +340,7 @@ mod tests {
             shed,
             panics,
         } = stats;
-        let mut all = vec![turns, busy, events, stale_events, accepted, refused, declined, full];
+        let mut all = vec![turns, busy, events, stale_events, accepted, declined, full];
         all.extend([accept_errors, connected, moved_in, moved_out, bytes_in, bytes_out, receives]);
         all.extend([sends, timers, mail_in, mail_out, mail_refused, mail_stale, mail_forwarded]);
         all.extend([mail_dropped, wakes, yields, watermarks, shed, panics]);
@@ -404,19 +401,14 @@ mod tests {
         let rig = Rig::new();
         let mut publisher = rig.publisher();
         let mut publish = |now: &LaneStats| publisher.publish(&rig.shard, now, Levels::default());
-        // Verdicts that nobody came for are not refusals, neither now nor later.
         let none = ByCause::default();
-        rig.tally.store(counts(ByCause { connections: 1, ..none }, none, 0));
-        publish(&LaneStats::default());
-        rig.tally.store(counts(ByCause { connections: 1, rate: 3, ..none }, none, 0));
-        let mut now = LaneStats { refused: 2, declined: 5, full: 4, ..LaneStats::default() };
-        publish(&now);
+        rig.tally.store(counts(ByCause { rate: 2, ..none }, none, 0));
+        publish(&LaneStats { declined: 5, full: 4, ..LaneStats::default() });
         assert_eq!(rig.by_reason(rig.metrics.refused), [0, 2, 4, 1]);
-        let shed = ByCause { connections: 4, loop_full: 2, rate: 3 };
+        let shed = ByCause { connections: 3, loop_full: 2, rate: 2 };
         let paused = ByCause { connections: 5, rate: 6, loop_full: 7 };
         rig.tally.store(counts(shed, paused, 8));
-        now.refused = 7;
-        publish(&now);
+        publish(&LaneStats { declined: 5, full: 4, ..LaneStats::default() });
         assert_eq!(rig.by_reason(rig.metrics.refused), [3, 2, 6, 1]);
         assert_eq!(rig.by_reason(rig.metrics.paused), [5, 6, 7, 8]);
     }

@@ -112,7 +112,8 @@ impl Drop for HttpCounters {
 }
 
 impl HttpCounters {
-    /// Counts into this lane's shard.
+    /// Counts into this lane's shard, of which it must be the only one that counts requests: when it is dropped,
+    /// what was answered there and not sent is counted as unsent.
     pub fn new(metrics: HttpMetrics, shard: Rc<Shard>) -> HttpCounters {
         // A lane that died may have left others behind.
         shard.set(metrics.futures, 0);

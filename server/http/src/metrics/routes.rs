@@ -49,7 +49,8 @@ impl RouteNames {
         RouteNames(Rc::new(RefCell::new(Table { metrics, routes: vec![None] })))
     }
 
-    /// The route of that name: the same for the same name.
+    /// The route of that name: the same for the same name. One of the [reserved](Self::RESERVED) names stands
+    /// for what it says.
     pub fn route(&self, name: &str) -> RouteId {
         let mut table = self.0.borrow_mut();
         let cells = table.cells(name);
