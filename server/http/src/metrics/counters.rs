@@ -188,12 +188,8 @@ impl HttpCounters {
     /// Answers to requests of one kind were sent, after this time.
     #[inline]
     pub(crate) fn latency(&mut self, latency: Nanos, kind: Kind, count: u32) {
-        if kind != self.sent.kind {
-            self.begin_sent(kind);
-        }
-        if latency != self.sent.latency {
-            self.publish_latencies();
-            self.sent.latency = latency;
+        if kind != self.sent.kind || latency != self.sent.latency {
+            self.begin_sent(latency, kind);
         }
         self.sent.count += u64::from(count);
     }
@@ -244,13 +240,16 @@ impl HttpCounters {
         self.run = Run { kind, count: 0, ids };
     }
 
-    /// Answers of another kind were sent.
+    /// Answers of another kind were sent, or after another time.
     #[inline(never)]
-    fn begin_sent(&mut self, kind: Kind) {
+    fn begin_sent(&mut self, latency: Nanos, kind: Kind) {
         self.publish_latencies();
-        let Cells { latency: route, .. } = self.routes.cells(kind.route());
-        self.sent.ids = [self.metrics.latency, route, self.metrics.class_latency[kind.class()]];
-        self.sent.kind = kind;
+        self.sent.latency = latency;
+        if kind != self.sent.kind {
+            let Cells { latency: route, .. } = self.routes.cells(kind.route());
+            self.sent.ids = [self.metrics.latency, route, self.metrics.class_latency[kind.class()]];
+            self.sent.kind = kind;
+        }
     }
 
     #[inline]

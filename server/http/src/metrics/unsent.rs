@@ -117,19 +117,17 @@ impl Unsent {
     #[inline]
     pub(crate) fn sent(&mut self, sent: u64, now: Nanos, counters: &mut HttpCounters) {
         let Group { since, kind, count, .. } = self.last;
-        if self.last.end() > sent {
+        if self.earlier.is_some() || self.last.end() > sent {
             return self.sent_in_part(sent, now, counters);
         }
-        self.last.kind = Kind::NONE;
         if METERED && kind != Kind::NONE {
-            if let Some(earlier) = self.earlier.take() {
-                record(&earlier.0, now, counters);
-            }
             counters.latency(now.since(since), kind, count);
         }
+        self.last.kind = Kind::NONE;
     }
 
     #[cold]
+    #[inline(never)]
     fn sent_in_part(&mut self, sent: u64, now: Nanos, counters: &mut HttpCounters) {
         if !METERED {
             return;
